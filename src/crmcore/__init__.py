@@ -1,0 +1,177 @@
+"""CRM for e-commerce: a small core of hooks, and every strategy a plugin."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crmcore.app import Crm, Transaction
+    from crmcore.domain.clock import Calendar, Clock, SystemClock, VirtualClock
+    from crmcore.domain.customer import Customer
+    from crmcore.domain.identity import Identifier, normalise
+    from crmcore.domain.interaction import Draft, Interaction, Line
+    from crmcore.domain.kind import ERASED, Erased, Kind, personal
+    from crmcore.domain.lifecycle import ANY, PREVIOUS, AtLeast, AtMost, Edge, Lifecycle, Stage
+    from crmcore.domain.money import Money
+    from crmcore.domain.relationship import RelationshipSettings
+    from crmcore.domain.timer import Timer
+    from crmcore.domain.trait import Trait
+    from crmcore.errors import CrmError
+    from crmcore.hooks import (
+        Context,
+        Curve,
+        CustomerAsked,
+        CustomersRecompute,
+        ExchangeRateWanted,
+        Facts,
+        Fold,
+        InteractionDrafted,
+        InteractionsRecorded,
+        Keep,
+        Plugin,
+        PluginTable,
+        Refuse,
+        Report,
+        ReportResult,
+        StageChanged,
+        StageChangeProposed,
+        StagesChanged,
+        Started,
+        Stopping,
+        TimersDue,
+        hookimpl,
+    )
+
+__all__ = [
+    "ANY",
+    "ERASED",
+    "PREVIOUS",
+    "AtLeast",
+    "AtMost",
+    "Calendar",
+    "Clock",
+    "Context",
+    "Crm",
+    "CrmError",
+    "Curve",
+    "Customer",
+    "CustomerAsked",
+    "CustomersRecompute",
+    "Draft",
+    "Edge",
+    "Erased",
+    "ExchangeRateWanted",
+    "Facts",
+    "Fold",
+    "Identifier",
+    "Interaction",
+    "InteractionDrafted",
+    "InteractionsRecorded",
+    "Keep",
+    "Kind",
+    "Lifecycle",
+    "Line",
+    "Money",
+    "Plugin",
+    "PluginTable",
+    "Refuse",
+    "RelationshipSettings",
+    "Report",
+    "ReportResult",
+    "Stage",
+    "StageChangeProposed",
+    "StageChanged",
+    "StagesChanged",
+    "Started",
+    "Stopping",
+    "SystemClock",
+    "Timer",
+    "TimersDue",
+    "Trait",
+    "Transaction",
+    "VirtualClock",
+    "hookimpl",
+    "normalise",
+    "personal",
+]
+
+# Names are found when they are first used, so that `crm --help` need not import a database.
+_HOMES: dict[str, tuple[str, ...]] = {
+    "crmcore.app": (
+        "Crm",
+        "Transaction",
+    ),
+    "crmcore.domain.clock": (
+        "Calendar",
+        "Clock",
+        "SystemClock",
+        "VirtualClock",
+    ),
+    "crmcore.domain.customer": ("Customer",),
+    "crmcore.domain.identity": (
+        "Identifier",
+        "normalise",
+    ),
+    "crmcore.domain.interaction": (
+        "Draft",
+        "Interaction",
+        "Line",
+    ),
+    "crmcore.domain.kind": (
+        "ERASED",
+        "Erased",
+        "Kind",
+        "personal",
+    ),
+    "crmcore.domain.lifecycle": (
+        "ANY",
+        "PREVIOUS",
+        "AtLeast",
+        "AtMost",
+        "Edge",
+        "Lifecycle",
+        "Stage",
+    ),
+    "crmcore.domain.money": ("Money",),
+    "crmcore.domain.relationship": ("RelationshipSettings",),
+    "crmcore.domain.timer": ("Timer",),
+    "crmcore.domain.trait": ("Trait",),
+    "crmcore.errors": ("CrmError",),
+    "crmcore.hooks": (
+        "Context",
+        "Curve",
+        "CustomerAsked",
+        "CustomersRecompute",
+        "ExchangeRateWanted",
+        "Facts",
+        "Fold",
+        "InteractionDrafted",
+        "InteractionsRecorded",
+        "Keep",
+        "Plugin",
+        "PluginTable",
+        "Refuse",
+        "Report",
+        "ReportResult",
+        "StageChanged",
+        "StageChangeProposed",
+        "StagesChanged",
+        "Started",
+        "Stopping",
+        "TimersDue",
+        "hookimpl",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

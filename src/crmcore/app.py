@@ -1,0 +1,403 @@
+"""Crm: plugins assembled over a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from crmcore.configuration import load_configuration
+from crmcore.domain.clock import Calendar, Clock, SystemClock
+from crmcore.domain.identity import Identifier
+from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
+from crmcore.domain.lifecycle import Lifecycle
+from crmcore.domain.relationship import RelationshipSettings, relationship
+from crmcore.errors import (
+    ConfigurationError,
+    CustomerNotFoundError,
+    PluginError,
+    PluginNotFoundError,
+)
+from crmcore.hooks import IdList, Plugin, ReportResult, Started, Stopping
+from crmcore.persistence.database import Connection, Database
+from crmcore.services import catalogue, faults, timers
+from crmcore.services.assembly import Assembly
+from crmcore.services.customers import CustomerService, CustomerView
+from crmcore.services.debts import DebtService
+from crmcore.services.dispatcher import Dispatcher
+from crmcore.services.faults import Fault
+from crmcore.services.folds import Folds
+from crmcore.services.identity import IdentityService
+from crmcore.services.ledger import Ledger
+from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.recorder import Recorded, Recorder
+from crmcore.services.runtime import Runtime
+from crmcore.services.scheduler import Scheduler
+from crmcore.services.transaction import Unit
+from crmcore.services.why import Decision, StageStep, WhyService
+
+PluginT = TypeVar("PluginT", bound=Plugin)
+
+Known = int | Identifier
+"""A customer, by id or by an identifier."""
+
+
+class Transaction:
+    """An open transaction: what is recorded in it is kept together, or not at all."""
+
+    def __init__(self, unit: Unit, recorder: Recorder, scheduler: Scheduler) -> None:
+        self._unit = unit
+        self._recorder = recorder
+        self._scheduler = scheduler
+
+    @property
+    def connection(self) -> Connection:
+        """The open connection, for statements of one's own in the same transaction."""
+        return self._unit.connection
+
+    def record(self, kind: str | Draft, **values: Unpack[DraftFields]) -> Interaction:
+        """
+        Record one interaction and return it; one recorded before is returned as it was.
+
+        Takes a `Draft`, or what `Crm.record` takes.
+        """
+        ledger = self._unit.runtime.ledger
+        draft = kind if isinstance(kind, Draft) else make_draft(kind, ledger.currency, values)
+        recorded = self._recorder.record(self._unit, [draft])
+        return ledger.read(self._unit.connection, IdList(tuple(recorded.ids)))[0]
+
+    def record_many(self, drafts: Iterable[Draft]) -> Recorded:
+        """Record a batch of interactions, each once."""
+        drafts = list(drafts)
+        return self._recorder.record(self._unit, drafts) if drafts else Recorded((), 0)
+
+    def next_due(self) -> int | None:
+        """Return the next instant at which something falls due, in microseconds, or None."""
+        return self._scheduler.next_due(self._unit.connection)
+
+    @property
+    def passed(self) -> int | None:
+        """The earliest instant at which time alone moved a customer on, in this transaction."""
+        return self._unit.passed
+
+
+class Crm:
+    """
+    A shop's customer relations: plugins over one database.
+
+    >>> with Crm("sqlite://", currency="EUR") as crm:
+    ...     order = crm.record("order.placed", email="ada@example.com", amount="19.90")
+    ...     print(crm.customer(order.customer_id).stages[0].stage)
+    ordering
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        plugins: Iterable[Plugin] = (),
+        currency: str = "EUR",
+        zone: str = "UTC",
+        relationship_settings: RelationshipSettings | None = None,
+        critical: Iterable[str] = (),
+        clock: Clock | None = None,
+        durable: bool = True,
+        secret: str | None = None,
+    ) -> None:
+        """
+        Assemble plugins over the database at *url*, creating the tables it lacks.
+
+        Args:
+            url: As SQLAlchemy takes it, such as `sqlite:///shop.db`.
+            currency: The shop's own; every amount is also counted in it. Fixed with the first use.
+            zone: IANA name of the shop's time zone: its days start at midnight there.
+            critical: Names of plugins whose exceptions are to abort the shop's transaction.
+            durable: False gives up safety against power failure, for scratch databases.
+            secret: Keys the hashes of addresses in keys; by default the database's own.
+
+        Raises:
+            ConfigurationError: If a value is not right.
+            PluginError: If a plugin is not right; names it.
+            SchemaError: If the database is from a newer version.
+        """
+        lifecycle: Lifecycle = relationship(relationship_settings)
+        assembly = Assembly(plugins, [lifecycle])
+        unknown = set(critical) - {plugin.name for plugin in assembly}
+        if unknown:
+            raise PluginNotFoundError(sorted(unknown)[0], [p.name for p in assembly])
+        calendar = Calendar.named(zone)
+        clock = clock or SystemClock()
+        database = Database(url, durable=durable)
+        kept = catalogue.open_schema(database, clock.now())
+        identity = IdentityService(database.portable, secret or kept)
+        ledger = Ledger(assembly.kinds, identity, database.portable, currency)
+        self._runtime = Runtime(
+            database=database,
+            assembly=assembly,
+            identity=identity,
+            ledger=ledger,
+            folds=Folds(database.portable),
+            calendar=calendar,
+            clock=clock,
+            critical=frozenset(critical),
+        )
+        self._dispatcher = Dispatcher(self._runtime)
+        self._lifecycles = [
+            LifecycleService(each, self._runtime, self._dispatcher)
+            for each in assembly.lifecycles.values()
+        ]
+        self._recorder = Recorder(self._runtime, self._dispatcher, self._lifecycles)
+        self._debts = DebtService(self._runtime, self._dispatcher, self._recorder)
+        self._scheduler = Scheduler(
+            self._runtime, self._dispatcher, self._recorder, self._lifecycles, self._begin
+        )
+        self._customers = CustomerService(self._runtime, self._dispatcher)
+        self._why = WhyService(ledger)
+        self._closed = False
+        try:
+            self._start()
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def from_config(cls, path: str | Path = "crm.toml", **overrides: Any) -> Self:
+        """
+        Assemble what a crm.toml says; *overrides* are arguments of `Crm` that replace it.
+
+        Plugins are found by entry point, group `crmcore.plugins`. A relative SQLite path is
+        relative to the file.
+
+        Raises:
+            ConfigurationError: Names the file, the setting and the nearest right name.
+        """
+        return cls(**{**load_configuration(Path(path)).arguments(), **overrides})
+
+    # -- recording ---------------------------------------------------------------------------
+
+    @contextmanager
+    def begin(self, *, actor: str | None = None) -> Iterator[Transaction]:
+        """Open a transaction: leaving cleanly commits, an exception undoes everything."""
+        with self._begin(actor=actor) as unit:
+            yield Transaction(unit, self._recorder, self._scheduler)
+
+    def record(self, kind: str | Draft, **values: Unpack[DraftFields]) -> Interaction:
+        """
+        Record one interaction, in a transaction of its own, and return it.
+
+        Args:
+            kind: Such as `order.placed`, or a whole `Draft`.
+            values: The fields of `Draft`; `email="ada@example.com"` and the other schemes name
+                the customer, and `amount` may be major units of the shop's currency: `"19.90"`.
+
+        Raises:
+            InputError: Says what was found and what was expected; nothing is written.
+        """
+        with self.begin() as tx:
+            return tx.record(kind, **values)
+
+    def record_many(self, drafts: Iterable[Draft]) -> Recorded:
+        """Record a batch of interactions, each once, in a transaction of its own."""
+        with self.begin() as tx:
+            return tx.record_many(drafts)
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def find_customer(self, identifier: Identifier) -> int | None:
+        """Return the id of the customer known by *identifier*, or None."""
+        key = (identifier.scheme, identifier.value)
+        with self._read() as unit:
+            return self._runtime.identity.find(unit.connection, [key]).get(key)
+
+    def customer(self, known: Known, *, most: int = 50) -> CustomerView:
+        """Return what is known of a customer, with the *most* latest interactions."""
+        customer_id = self._id_of(known)
+        with self._read() as unit:
+            return self._customers.view(unit, customer_id, most=most)
+
+    def why_stages(self, known: Known) -> list[StageStep]:
+        """Return a customer's way through the stages, each step with its reason and causes."""
+        customer_id = self._id_of(known)
+        with self._read() as unit:
+            return self._why.stages(unit.connection, customer_id)
+
+    def why_decisions(self, known: Known) -> list[Decision]:
+        """Return what plugins decided about a customer, each decision with its causes."""
+        customer_id = self._id_of(known)
+        with self._read() as unit:
+            return self._why.decisions(unit.connection, customer_id)
+
+    def report(self, name: str) -> ReportResult:
+        """Return what the report of that name finds in the present state."""
+        reports = self._runtime.assembly.reports
+        if name not in reports:
+            raise ConfigurationError(
+                f"no report is named {name!r}; there are: {', '.join(sorted(reports)) or 'none'}"
+            )
+        owner = self._owner_of_report(name)
+        with self._read() as unit:
+            return reports[name].run(unit.context(owner))
+
+    def plugin(self, wanted: type[PluginT]) -> PluginT:
+        """Return the plugin of that class."""
+        for plugin in self._runtime.assembly:
+            if isinstance(plugin, wanted):
+                return plugin
+        raise PluginNotFoundError(wanted.name, [p.name for p in self._runtime.assembly])
+
+    @property
+    def assembly(self) -> Assembly:
+        """The plugins in their order, and what they contribute."""
+        return self._runtime.assembly
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the services share."""
+        return self._runtime
+
+    # -- time and debt -----------------------------------------------------------------------
+
+    def next_due(self) -> int | None:
+        """Return the next instant at which something falls due, in microseconds, or None."""
+        with self._read() as unit:
+            return self._scheduler.next_due(unit.connection)
+
+    def run_due(self) -> int:
+        """Do all that has fallen due by now, in order; returns how many instants there were."""
+        count = 0
+        while (due := self.next_due()) is not None and due <= self._runtime.clock.now():
+            self._scheduler.run(due)
+            count += 1
+        return count
+
+    def pay_debts(self) -> Mapping[str, int]:
+        """Let plugins catch up with customers they missed; returns how many each was paid for."""
+        paid: dict[str, int] = {}
+        with self._read() as unit:
+            owing = self._debts.owing(unit.connection)
+        for plugin in owing:
+            beyond = 0
+            while True:
+                with self._begin() as unit:
+                    result = self._debts.pay(unit, plugin, beyond)
+                if result is None:
+                    break
+                paid[plugin.name] = paid.get(plugin.name, 0) + result[0]
+                beyond = result[1]
+        return paid
+
+    def rebuild(self, *names: str) -> list[str]:
+        """
+        Make derived tables anew from the ledger: the lifecycles' and those of the plugins named.
+
+        With no name everything is. Nothing is recorded. Returns what was rebuilt.
+
+        Raises:
+            PluginError: If a plugin raises; everything stays as it was then.
+        """
+        by_name = {plugin.name: plugin for plugin in self._runtime.assembly}
+        for name in names:
+            if name not in by_name and name != "lifecycles":
+                raise PluginNotFoundError(name, [*by_name, "lifecycles"])
+        wanted = names or ("lifecycles", *by_name)
+        with self._begin() as unit:
+            for name in wanted:
+                if name == "lifecycles":
+                    for lifecycle in self._lifecycles:
+                        lifecycle.recompute(unit)
+                else:
+                    self._debts.rebuild(unit, by_name[name])
+        return list(wanted)
+
+    def debts(self) -> Mapping[str, int]:
+        """Return for how many customers each plugin owes work."""
+        with self._read() as unit:
+            return faults.count_debt(unit.connection)
+
+    def faults(self, plugin: str, *, most: int = 20) -> list[Fault]:
+        """Return what a plugin raised, newest first."""
+        with self._read() as unit:
+            return faults.find_faults(unit.connection, plugin, most=most)
+
+    def parked_timers(self) -> Mapping[str, int]:
+        """Return how many timers of each plugin failed too often to be tried again."""
+        with self._read() as unit:
+            return timers.count_parked(unit.connection)
+
+    # -- life --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let plugins make an end, and close the database."""
+        if self._closed:
+            return
+        self._closed = True
+        stopping = self._runtime.assembly.of(Plugin.on_stopping)
+        if stopping:
+            with self._begin() as unit:
+                for plugin, stop in stopping:
+                    self._dispatcher.isolated(
+                        unit,
+                        plugin,
+                        stopping.name,
+                        lambda stop=stop, plugin=plugin: stop(unit.context(plugin), Stopping()),  # type: ignore[misc]
+                    )
+                self._recorder.record_decisions(unit)
+        self._runtime.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        with self._begin() as unit:
+            catalogue.check_currency(unit.connection, self._runtime.currency)
+            names = [plugin.name for plugin in self._runtime.assembly]
+            missed = catalogue.note_enabled(unit.connection, names)
+            for plugin in self._runtime.assembly:
+                if catalogue.open_plugin(unit.connection, plugin) or plugin.name in missed:
+                    self._debts.owe_everything(unit.connection, plugin.name)
+            zone = self._runtime.calendar.zone.key
+            for service in self._lifecycles:
+                if catalogue.open_lifecycle(unit.connection, service.lifecycle, zone):
+                    service.recompute(unit)
+            for plugin, start in self._runtime.assembly.of(Plugin.on_started):
+                try:
+                    start(unit.context(plugin), Started())
+                except Exception as error:
+                    raise PluginError(
+                        plugin.name, f"on_started raised {type(error).__name__}: {error}"
+                    ) from error
+            self._recorder.record_decisions(unit)
+
+    @contextmanager
+    def _begin(self, *, actor: str | None = None) -> Iterator[Unit]:
+        with self._runtime.database.begin() as connection:
+            yield Unit(self._runtime, connection, actor=actor)
+
+    @contextmanager
+    def _read(self) -> Iterator[Unit]:
+        with self._runtime.database.begin(read_only=True) as connection:
+            yield Unit(self._runtime, connection)
+
+    def _id_of(self, known: Known) -> int:
+        if isinstance(known, int):
+            return known
+        found = self.find_customer(known)
+        if found is None:
+            raise CustomerNotFoundError(known)
+        return found
+
+    def _owner_of_report(self, name: str) -> Plugin:
+        register = self._runtime.assembly.of(Plugin.register_reports)
+        return next(
+            plugin for plugin, reports in register if name in {report.name for report in reports()}
+        )

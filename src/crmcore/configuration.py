@@ -1,0 +1,143 @@
+"""Configuration: crm.toml read, checked, and plugins found by entry point."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from attrs import field, frozen
+
+from crmcore.domain.kind import strict_converter, structuring_problems
+from crmcore.domain.relationship import RelationshipSettings
+from crmcore.errors import ConfigurationError, PluginError, PluginNotFoundError, nearest
+from crmcore.hooks import Plugin
+
+GROUP: Final = "crmcore.plugins"
+_TABLES = ("crm", "relationship", "plugins")
+
+
+@frozen(kw_only=True)
+class ShopSettings:
+    """`[crm]` in crm.toml: the shop and its database."""
+
+    database: str = "sqlite:///crm.db"
+    currency: str = "EUR"
+    zone: str = "UTC"
+    critical: list[str] = field(factory=list)
+
+
+@frozen(kw_only=True)
+class Configuration:
+    """A crm.toml, checked; plugins are made, and not started."""
+
+    path: Path
+    shop: ShopSettings
+    relationship: RelationshipSettings
+    plugins: tuple[Plugin, ...]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `Crm`."""
+        return {
+            "url": _beside(self.path, self.shop.database),
+            "plugins": self.plugins,
+            "currency": self.shop.currency,
+            "zone": self.shop.zone,
+            "critical": self.shop.critical,
+            "relationship_settings": self.relationship,
+        }
+
+
+def installed_plugins() -> dict[str, EntryPoint]:
+    """Return the plugins that are installed, by name; none of them is imported."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP))}
+
+
+def load_plugin(name: str) -> type[Plugin]:
+    """
+    Import the class of an installed plugin.
+
+    Raises:
+        PluginNotFoundError: Names those that are installed.
+        PluginError: If its module cannot be imported, or it is no plugin.
+    """
+    installed = installed_plugins()
+    if name not in installed:
+        raise PluginNotFoundError(name, installed)
+    try:
+        found = installed[name].load()
+    except Exception as error:
+        raise PluginError(name, f"its import raised {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        raise PluginError(name, f"its entry point gives {found!r}, a subclass of Plugin expected")
+    return found
+
+
+def load_configuration(path: Path) -> Configuration:
+    """
+    Read a crm.toml.
+
+    Raises:
+        ConfigurationError: One sentence that names the file, the setting and the nearest right one.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path} is not there; `crm init` writes one") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    for table in values:
+        if table not in _TABLES:
+            raise ConfigurationError(
+                f"{path}: unknown table [{table}]{nearest(table, _TABLES)}; "
+                f"there are [crm], [relationship] and [plugins.<name>]"
+            )
+    return Configuration(
+        path=path,
+        shop=_structure(path, "crm", values.get("crm", {}), ShopSettings),
+        relationship=_structure(
+            path, "relationship", values.get("relationship", {}), RelationshipSettings
+        ),
+        plugins=tuple(_plugins(path, values.get("plugins", {}))),
+    )
+
+
+def _plugins(path: Path, tables: object) -> list[Plugin]:
+    if not isinstance(tables, Mapping):
+        raise ConfigurationError(f"{path}: [plugins.<name>] tables expected, {tables!r} found")
+    made = []
+    for name, settings in tables.items():
+        if not isinstance(settings, Mapping):
+            raise ConfigurationError(f"{path}: plugins.{name} is {settings!r}, a table expected")
+        values = dict(settings)
+        if values.pop("enabled", True) is True:
+            try:
+                cls = load_plugin(name)
+            except PluginNotFoundError as error:
+                raise ConfigurationError(f"{path}: {error}") from error
+            made.append(_structure(path, f"plugins.{name}", values, cls))
+    return made
+
+
+def _structure(path: Path, table: str, values: object, cls: type[Any]) -> Any:
+    if not attrs.has(cls):
+        raise PluginError(table.removeprefix("plugins."), "its class is not an attrs class")
+    try:
+        return strict_converter().structure(values, cls)
+    except Exception as error:
+        problems = "; ".join(
+            line.replace("unknown field", "unknown setting").replace("fields:", "settings:")
+            for line in structuring_problems(error)
+        )
+        raise ConfigurationError(f"{path}, [{table}]: {problems}") from error
+
+
+def _beside(path: Path, url: str) -> str:
+    """Return *url* with a relative SQLite path made relative to the folder of *path*."""
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url.startswith((prefix + "/", prefix + ":")):
+        return url
+    return prefix + str((path.parent / url.removeprefix(prefix)).resolve())

@@ -1,0 +1,1 @@
+"""Frozen values of the trade; no input or output."""

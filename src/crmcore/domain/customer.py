@@ -1,0 +1,23 @@
+"""Customers: people and organisations the shop deals with, from the first contact on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+from crmcore.domain.clock import to_datetime
+from crmcore.domain.identity import Identifier
+
+
+@frozen(kw_only=True)
+class Customer:
+    """A customer and the names they are known by, oldest first."""
+
+    id: int
+    registered_instant: int
+    identifiers: tuple[Identifier, ...] = ()
+
+    @property
+    def registered_at(self) -> datetime:
+        return to_datetime(self.registered_instant)

@@ -1,0 +1,259 @@
+"""Kinds of interactions: what can happen, with which payload, in which version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
+from operator import or_
+from typing import Any, Final, Literal, Self, get_args
+
+import attrs
+import cattrs
+from attrs import Factory, field, frozen
+from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn
+from cattrs.preconf.json import make_converter
+
+from crmcore.errors import PayloadError, UnknownKindError, nearest
+
+
+class Erased:
+    """What a personal value reads as after its customer was erased."""
+
+    _only: Self | None = None
+
+    def __new__(cls) -> Self:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "ERASED"
+
+
+ERASED: Final = Erased()
+
+
+def personal(**arguments: Any) -> Any:
+    """Return an attrs field whose value is kept apart, so that erasure can empty it."""
+    metadata = {**arguments.pop("metadata", {}), "crmcore_personal": True}
+    return field(metadata=metadata, **arguments)
+
+
+@frozen
+class Nothing:
+    """The payload of a kind that needs none."""
+
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns a payload of one version into one of the next."""
+
+
+@frozen(kw_only=True)
+class Kind:
+    """
+    One kind of interaction.
+
+    Attributes:
+        name: Object and action, such as `order.placed`.
+        payload: The attrs class a payload of the present version is structured into.
+        version: Of the payload; older ones are read through *upcasters*, keyed by the version
+            they read.
+        aliases: Other names accepted for it.
+        sign: What its amount does to the customer's revenue: 1 adds, -1 takes away, 0 nothing.
+    """
+
+    name: str = field(kw_only=False)
+    payload: type = Nothing
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = field(factory=dict)
+    aliases: tuple[str, ...] = ()
+    sign: Literal[-1, 0, 1] = 0
+    description: str = ""
+    personal_fields: frozenset[str] = field(
+        init=False,
+        default=Factory(
+            lambda self: frozenset(
+                a.name for a in attrs.fields(self.payload) if a.metadata.get("crmcore_personal")
+            ),
+            takes_self=True,
+        ),
+    )
+
+
+def _problems(error: BaseException, path: str = "") -> list[str]:
+    """Return what cattrs found wrong, one line per field, each with its path."""
+    if isinstance(error, cattrs.BaseValidationError):
+        if isinstance(error, cattrs.ClassValidationError):
+            pairs, rest = error.group_exceptions()
+            noted = [(e, f"{path}.{n.name}".lstrip(".")) for e, n in pairs]
+        elif isinstance(error, cattrs.IterableValidationError):
+            items, rest = error.group_exceptions()
+            noted = [(e, f"{path}[{n.index}]") for e, n in items]
+        else:
+            noted, rest = [], list(error.exceptions)
+        found = [line for e, where in noted for line in _problems(e, where)]
+        return found + [line for e in rest for line in _problems(e, path)]
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = [a.name for a in attrs.fields(error.cl)]
+        fields = ", ".join(known) or "none"
+        return [
+            f"unknown field {'.'.join(filter(None, (path, name)))!r}{nearest(name, known)}; "
+            f"fields: {fields}"
+            for name in sorted(error.extra_fields)
+        ]
+    if isinstance(error, KeyError):
+        return [f"field {path or error.args[0]!r} is missing"]
+    return [f"field {path!r}: {error}"]
+
+
+def structuring_problems(error: BaseException) -> list[str]:
+    """Return one readable line per field that cattrs could not structure, with its path."""
+    return _problems(error)
+
+
+def _may_be_erased(wanted: Any) -> bool:
+    return Erased in get_args(wanted)
+
+
+def strict_converter() -> cattrs.Converter:
+    """Return a converter that refuses unknown fields and does not turn one type into another."""
+    converter = make_converter(forbid_extra_keys=True)
+
+    def exactly(expected: type) -> Callable[[object, object], object]:
+        def check(value: object, _: object) -> object:
+            if type(value) is expected or (expected is float and type(value) is int):
+                return value
+            raise TypeError(f"{value!r} is not {_names[expected]}")
+
+        return check
+
+    _names = {int: "a whole number", str: "text", bool: "true or false", float: "a number"}
+    for primitive in _names:
+        converter.register_structure_hook(primitive, exactly(primitive))
+
+    @converter.register_structure_hook_factory(_may_be_erased)
+    def _(union: Any) -> Callable[[object, object], object]:
+        rest: Any = reduce(or_, (a for a in get_args(union) if a is not Erased))
+        return lambda value, _: value if value is ERASED else converter.structure(value, rest)
+
+    @converter.register_structure_hook_factory(attrs.has)
+    def _(cls: type) -> Callable[[object, type], object]:
+        structure: Any = make_dict_structure_fn(
+            cls, converter, _cattrs_forbid_extra_keys=True
+        )
+
+        def check(value: object, target: type) -> object:
+            if isinstance(value, cls):
+                return value
+            if not isinstance(value, Mapping):
+                raise TypeError(f"{value!r} is not a table of fields")
+            return structure(value, target)
+
+        return check
+
+    return converter
+
+
+class KindRegistry:
+    """The kinds known to one application, by name and alias."""
+
+    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
+        self._kinds: dict[str, Kind] = {}
+        self._names: dict[str, Kind] = {}
+        self._converter = strict_converter()
+        for kind in kinds:
+            self.add(kind)
+
+    def add(self, kind: Kind) -> None:
+        """Add a kind; a name or alias already taken is a `ValueError`."""
+        for name in (kind.name, *kind.aliases):
+            if name in self._names:
+                raise ValueError(f"{name!r} already names {self._names[name].name!r}")
+        self._kinds[kind.name] = kind
+        self._names.update(dict.fromkeys((kind.name, *kind.aliases), kind))
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Kind:
+        try:
+            return self._names[name]
+        except KeyError:
+            raise UnknownKindError(name, self._names) from None
+
+    def names(self) -> dict[str, Kind]:
+        """Return every name and alias with its kind."""
+        return self._names
+
+    def encode(self, kind: Kind, payload: object) -> tuple[str, str | None]:
+        """
+        Check *payload* against its kind and return its JSON, and that of its personal fields.
+
+        Raises:
+            PayloadError: With the path of every field that is wrong.
+        """
+        if payload is None:
+            payload = {}
+        if not payload and kind.payload is Nothing:
+            return "{}", None
+        if isinstance(payload, Mapping):
+            try:
+                self._converter.structure(payload, kind.payload)
+            except Exception as error:
+                raise PayloadError(kind.name, _problems(error)) from error
+            values = dict(payload)
+        elif isinstance(payload, kind.payload):
+            values = self._converter.unstructure(payload)
+        else:
+            raise PayloadError(
+                kind.name,
+                [f"{type(payload).__name__} found, {kind.payload.__name__} or a dict expected"],
+            )
+        try:
+            if not kind.personal_fields:
+                return _json(values), None
+            kept = {n: values.pop(n) for n in kind.personal_fields if n in values}
+            return _json(values), _json(kept)
+        except (TypeError, ValueError) as error:
+            raise PayloadError(kind.name, [str(error)]) from error
+
+    def decode(self, name: str, version: int, payload: str, personal_values: str | None) -> Any:
+        """Return the payload as an object of its kind's class, in the present version."""
+        kind = self[name]
+        values: dict[str, Any] = json.loads(payload)
+        erased = set(kind.personal_fields)
+        if personal_values is not None:
+            kept = json.loads(personal_values)
+            erased = set()
+            values |= kept
+        while version < kind.version:
+            values = kind.upcasters[version](values)
+            version += 1
+        for name_ in erased:
+            values[name_] = ERASED
+        try:
+            return self._structure_stored(kind, values, erased)
+        except Exception as error:
+            raise PayloadError(kind.name, _problems(error)) from error
+
+    def _structure_stored(self, kind: Kind, values: dict[str, Any], erased: set[str]) -> Any:
+        if not erased:
+            return self._converter.structure(values, kind.payload)
+        present = {n: v for n, v in values.items() if n not in erased}
+        fields_ = {a.name: a for a in attrs.fields(kind.payload)}
+        structured = {
+            n: self._converter.structure(v, fields_[n].type or object) for n, v in present.items()
+        }
+        return kind.payload(**structured, **dict.fromkeys(erased, ERASED))
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return _encoder.encode(values)

@@ -1,0 +1,322 @@
+"""Lifecycles: named stages, declared edges, and the fold of facts into a history of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, Literal, NamedTuple
+
+from attrs import define, field, frozen
+
+from crmcore.domain.clock import Calendar
+from crmcore.errors import ConfigurationError, nearest
+
+Phase = Literal["pre-sale", "in-sale", "post-sale"]
+
+PREVIOUS: Final = "<previous>"
+"""As the target of an edge: the stage from which the customer came into the present phase."""
+
+ANY: Final = "<any>"
+"""As the source of an edge: whatever stage the customer is in."""
+
+
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)
+
+
+@frozen
+class Stage:
+    """A named stage, and the phase of the sale it belongs to."""
+
+    name: str
+    phase: Phase
+    description: str = ""
+
+
+@frozen
+class AtLeast:
+    """Holds when a counter of the lifecycle is at least *number*."""
+
+    counter: str
+    number: int
+
+    def holds(self, count: int) -> bool:
+        return count >= self.number
+
+
+@frozen
+class AtMost:
+    """Holds when a counter of the lifecycle is at most *number*."""
+
+    counter: str
+    number: int
+
+    def holds(self, count: int) -> bool:
+        return count <= self.number
+
+
+@frozen(kw_only=True)
+class Edge:
+    """
+    A way from one stage to another, and the reason recorded when it is taken.
+
+    An edge is taken on a fact, that is an interaction of one of the kinds *on*, or after
+    *quiet_days* whole days without any fact of the lifecycle, counted from the last fact or
+    from entering the stage, whichever is later, up to the next midnight of the shop's zone.
+    """
+
+    source: str
+    target: str
+    reason: str
+    on: frozenset[str] = field(default=frozenset(), converter=_names)
+    quiet_days: int | None = None
+    when: AtLeast | AtMost | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.on) == (self.quiet_days is not None):
+            raise ConfigurationError(
+                f"the edge from {self.source!r} to {self.target!r} needs either kinds in `on` "
+                "or a number of `quiet_days`"
+            )
+
+
+@frozen(kw_only=True)
+class Lifecycle:
+    """
+    Stages, and the edges between them; the first edge that fits is taken.
+
+    Attributes:
+        name: Such as `relationship`.
+        stages: The first is where everyone starts.
+        edges: In order of precedence.
+        counters: For each counter, what each kind adds to it.
+        listens: Kinds that count as a sign of life though no edge names them.
+    """
+
+    name: str = field(kw_only=False)
+    stages: tuple[Stage, ...]
+    edges: tuple[Edge, ...]
+    counters: Mapping[str, Mapping[str, int]] = field(factory=dict)
+    listens: frozenset[str] = field(default=frozenset(), converter=_names)
+    per_subject: bool = False
+    """Whether each subject, such as an order, has a stage of its own; others have none."""
+
+    def __attrs_post_init__(self) -> None:
+        names = {stage.name for stage in self.stages}
+        for edge in self.edges:
+            for end in (edge.source, edge.target):
+                if end not in names | {ANY, PREVIOUS}:
+                    raise ConfigurationError(
+                        f"lifecycle {self.name!r} has no stage {end!r}{nearest(end, names)}"
+                    )
+            if edge.when is not None and edge.when.counter not in self.counters:
+                raise ConfigurationError(
+                    f"lifecycle {self.name!r} has no counter {edge.when.counter!r}"
+                    f"{nearest(edge.when.counter, self.counters)}"
+                )
+
+    @property
+    def initial(self) -> str:
+        return self.stages[0].name
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds whose interactions are facts of this lifecycle."""
+        on_edges = frozenset[str]().union(*(edge.on for edge in self.edges))
+        return self.listens | on_edges | {k for c in self.counters.values() for k in c}
+
+    def phase_of(self, stage: str) -> Phase:
+        return next(s.phase for s in self.stages if s.name == stage)
+
+
+class Fact(NamedTuple):
+    """An interaction as a lifecycle sees it. Facts compare in the order they are folded in."""
+
+    occurred_at: int
+    rank: int  # place of its kind among all kinds: decides between facts of one instant
+    source: str
+    source_key: str
+    interaction_id: int
+    kind: str
+
+    @property
+    def evidence(self) -> str:
+        return f"{self.source}/{self.source_key or self.interaction_id}"
+
+
+class Change(NamedTuple):
+    """One step of a history: from a stage to another, when, why, and what caused it."""
+
+    from_stage: str
+    to_stage: str
+    effective_at: int
+    reason: str
+    caused_by: int | None
+    evidence: str
+
+    @property
+    def step(self) -> Step:
+        return self.from_stage, self.to_stage, self.evidence
+
+
+Step = tuple[str, str, str]
+"""What a guard refuses: from, to, and the evidence the step rests on."""
+
+
+@define
+class Position:
+    """
+    Where a customer stands in one lifecycle, and what is needed to go on from there.
+
+    Not frozen: a fold moves one position through thousands of facts.
+    """
+
+    stage: str
+    counts: list[int]
+    entered_at: int | None = None
+    before_phase: str | None = None
+    reason: str | None = None
+    caused_by: int | None = None
+    last_fact: tuple[int, int, str, str] | None = None  # order of the last fact folded
+    last_interaction: int | None = None
+    changes: int = 0
+    next_at: int | None = None  # when a time-driven edge falls due, if nothing happens before
+
+
+class Machine:
+    """
+    Folds facts into positions and histories.
+
+    The result depends on the facts and on how far time has run, never on the order in which
+    facts arrived: whoever has a late fact folds its customer anew.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, ranks: Mapping[str, int], calendar: Calendar) -> None:
+        self.lifecycle = lifecycle
+        self.kinds = lifecycle.kinds
+        self.ranks = {kind: ranks.get(kind, len(ranks)) for kind in self.kinds}
+        self._calendar = calendar
+        self._counters = tuple(lifecycle.counters)
+        self._adds = {
+            kind: [
+                (place, adds[kind])
+                for place, adds in enumerate(lifecycle.counters.values())
+                if kind in adds
+            ]
+            for kind in self.kinds
+        }
+        self._phases = {stage.name: stage.phase for stage in lifecycle.stages}
+        self._by_fact: dict[tuple[str, str], list[Edge]] = {}
+        self._by_time: dict[str, list[Edge]] = {}
+        for edge in lifecycle.edges:
+            for source in self._phases if edge.source == ANY else [edge.source]:
+                for kind in edge.on:
+                    self._by_fact.setdefault((source, kind), []).append(edge)
+                if edge.quiet_days is not None:
+                    self._by_time.setdefault(source, []).append(edge)
+
+    def start(self) -> Position:
+        """Return where everyone starts."""
+        return Position(self.lifecycle.initial, [0] * len(self._counters))
+
+    def fold(
+        self,
+        position: Position,
+        facts: Iterable[Fact],
+        now: int,
+        refused: Collection[Step] = (),
+    ) -> list[Change]:
+        """
+        Move *position* through *facts*, which are in order, and through time up to *now*.
+
+        Returns the changes on the way, oldest first.
+        """
+        changes: list[Change] = []
+        for fact in facts:
+            self._run_until(position, fact.occurred_at, refused, changes)
+            self._take(position, fact, refused, changes)
+        self._run_until(position, now, refused, changes)
+        return changes
+
+    def _run_until(
+        self,
+        position: Position,
+        instant: int,
+        refused: Collection[Step],
+        changes: list[Change],
+    ) -> None:
+        while position.next_at is not None and position.next_at <= instant:
+            due = position.next_at
+            evidence = f"time/{due}"
+            for edge in self._by_time[position.stage]:
+                target = self._target(edge, position)
+                if (
+                    self._falls_due(position, edge) == due
+                    and self._fits(edge, position)
+                    and (position.stage, target, evidence) not in refused
+                ):
+                    self._enter(position, edge, due, position.last_interaction, evidence, changes)
+                    position.next_at = self._next(position)
+                    break
+            else:  # refused: the stage stays, and the next edge gets its turn
+                position.next_at = self._next(position, after=due)
+
+    def _take(
+        self, position: Position, fact: Fact, refused: Collection[Step], changes: list[Change]
+    ) -> None:
+        for place, addition in self._adds[fact.kind]:
+            position.counts[place] += addition
+        position.last_fact = fact[:4]
+        position.last_interaction = fact.interaction_id
+        for edge in self._by_fact.get((position.stage, fact.kind), ()):
+            target = self._target(edge, position)
+            if (
+                target != position.stage
+                and self._fits(edge, position)
+                and (position.stage, target, fact.evidence) not in refused
+            ):
+                self._enter(
+                    position, edge, fact.occurred_at, fact.interaction_id, fact.evidence, changes
+                )
+                break
+        position.next_at = self._next(position)
+
+    def _enter(
+        self,
+        position: Position,
+        edge: Edge,
+        at: int,
+        caused_by: int | None,
+        evidence: str,
+        changes: list[Change],
+    ) -> None:
+        target = self._target(edge, position)
+        changes.append(Change(position.stage, target, at, edge.reason, caused_by, evidence))
+        if self._phases[target] != self._phases[position.stage]:
+            position.before_phase = position.stage
+        position.stage = target
+        position.entered_at = at
+        position.reason = edge.reason
+        position.caused_by = caused_by
+        position.changes += 1
+
+    def _target(self, edge: Edge, position: Position) -> str:
+        if edge.target != PREVIOUS:
+            return edge.target
+        return position.before_phase or self.lifecycle.initial
+
+    def _fits(self, edge: Edge, position: Position) -> bool:
+        if edge.when is None:
+            return True
+        return edge.when.holds(position.counts[self._counters.index(edge.when.counter)])
+
+    def _falls_due(self, position: Position, edge: Edge) -> int:
+        last = position.last_fact[0] if position.last_fact else 0
+        entered = position.entered_at if position.entered_at is not None else last
+        return self._calendar.midnight_after(max(last, entered), days=edge.quiet_days or 0)
+
+    def _next(self, position: Position, after: int | None = None) -> int | None:
+        edges = self._by_time.get(position.stage)
+        if not edges:
+            return None
+        dues = [self._falls_due(position, e) for e in edges if self._fits(e, position)]
+        return min((due for due in dues if after is None or due > after), default=None)

@@ -1,0 +1,151 @@
+"""
+Every error crmcore raises on purpose.
+
+    CrmError
+    ├── InputError (ValueError)         something handed in is not right
+    │   ├── UnknownKindError            no such kind of interaction
+    │   ├── PayloadError                a payload does not fit its kind
+    │   ├── IdentifierError             an identifier cannot be normalised
+    │   ├── InstantError                an instant is missing its zone or out of range
+    │   ├── MoneyError                  an amount or currency is not right
+    │   └── HistoryError                a row of a history source, by its line
+    ├── ConfigurationError (ValueError) crm.toml, settings or a mapping file
+    ├── NotFoundError (LookupError)
+    │   ├── CustomerNotFoundError
+    │   └── PluginNotFoundError
+    ├── ModeError                       recording or sending while rebuilding
+    ├── PluginError                     a plugin is not right; names it; stops the start
+    └── StorageError                    the database said no
+        └── SchemaError                 its tables are not ours, or newer than we are
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(found: str, known: Iterable[str]) -> str:
+    """Return `" (did you mean 'x'?)"` for the known name nearest to *found*, or nothing."""
+    known = sorted(known)
+    close = get_close_matches(found, known, n=1, cutoff=0.6)
+    if not close:
+        folded = {name.casefold().replace(" ", "_"): name for name in known}
+        close = get_close_matches(found.casefold().replace(" ", "_"), folded, n=1, cutoff=0.6)
+        close = [folded[name] for name in close]
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+class CrmError(Exception):
+    """Base class of every error raised on purpose."""
+
+
+class InputError(CrmError, ValueError):
+    """Something handed in is not right."""
+
+
+class UnknownKindError(InputError):
+    """No kind of interaction has the name."""
+
+    def __init__(self, kind: str, known: Iterable[str]) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        hint = nearest(self.kind, self.known)
+        return f"unknown kind {self.kind!r}{hint}; `crm hooks --kinds` lists those registered"
+
+
+class PayloadError(InputError):
+    """A payload does not fit its kind."""
+
+    def __init__(self, kind: str, problems: Iterable[str]) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return f"the payload of {self.kind!r} is not right: {'; '.join(self.problems)}"
+
+
+class IdentifierError(InputError):
+    """An identifier cannot be normalised by its scheme."""
+
+
+class InstantError(InputError):
+    """An instant has no zone, or lies outside what can be stored."""
+
+
+class MoneyError(InputError):
+    """An amount or currency is not right."""
+
+
+class HistoryError(InputError):
+    """A row of a history source is not right; says the file and line."""
+
+    def __init__(self, problem: str, *, source: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.source = source
+        self.line = line
+
+    def __str__(self) -> str:
+        where = self.source if self.line is None else f"{self.source}, line {self.line}"
+        return f"{where}: {self.problem}"
+
+
+class ConfigurationError(CrmError, ValueError):
+    """The configuration is not right; says which file and setting."""
+
+
+class NotFoundError(CrmError, LookupError):
+    """Something asked for by name or id is not there."""
+
+
+class CustomerNotFoundError(NotFoundError):
+    """No customer has the id or identifier."""
+
+    def __init__(self, asked: object) -> None:
+        super().__init__(asked)
+        self.asked = asked
+
+    def __str__(self) -> str:
+        return f"no customer is known as {self.asked}"
+
+
+class PluginNotFoundError(NotFoundError):
+    """No plugin has the name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        listed = ", ".join(sorted(self.known)) or "none"
+        return f"no plugin is named {self.name!r}{nearest(self.name, self.known)}; known: {listed}"
+
+
+class ModeError(CrmError, RuntimeError):
+    """A plugin tried to record, send or set a timer while its state is being recomputed."""
+
+
+class PluginError(CrmError):
+    """A plugin is not right. It stops the start, and names the plugin."""
+
+    def __init__(self, plugin: str, problem: str) -> None:
+        super().__init__(plugin, problem)
+        self.plugin = plugin
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r}: {self.problem}"
+
+
+class StorageError(CrmError):
+    """The database refused a statement."""
+
+
+class SchemaError(StorageError):
+    """The tables in the database are not what this version can work with."""

@@ -1,0 +1,97 @@
+"""The contract between the core and its plugins: typed hooks, by theme."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from crmcore.hooks.context import Context, Mode
+from crmcore.hooks.customer import CustomerAsked, CustomerHooks
+from crmcore.hooks.fold import Facts, Fold
+from crmcore.hooks.interaction import InteractionDrafted, InteractionHooks, InteractionsRecorded
+from crmcore.hooks.lifecycle import (
+    LifecycleHooks,
+    Refuse,
+    StageChanged,
+    StageChangeProposed,
+    StagesChanged,
+)
+from crmcore.hooks.markers import hookimpl, hookspec
+from crmcore.hooks.plugin import (
+    Curve,
+    CustomersRecompute,
+    PluginHooks,
+    Report,
+    ReportResult,
+    Started,
+    Stopping,
+)
+from crmcore.hooks.selection import CustomerList, Everyone, IdList, IdRange, Selected, Selection
+from crmcore.hooks.shop import ExchangeRateWanted, ShopHooks
+from crmcore.hooks.tables import Keep, PluginTable
+from crmcore.hooks.timer import TimerHooks, TimersDue
+
+SPECS = (PluginHooks, CustomerHooks, InteractionHooks, LifecycleHooks, TimerHooks, ShopHooks)
+
+
+class Plugin(PluginHooks, CustomerHooks, InteractionHooks, LifecycleHooks, TimerHooks, ShopHooks):
+    """
+    The base class of every plugin; a subclass is an attrs class of its own settings.
+
+    Override the hooks you need, each with `@hookimpl`, and with `@override` so that a type
+    checker finds a misspelt name. Objects keep no state of customers: that is what tables are for.
+    """
+
+    name: ClassVar[str]
+    """Its own; tables, kinds, traits and settings are named after it."""
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Plugins that must be there, and come first."""
+
+    after: ClassVar[tuple[str, ...]] = ()
+    """Plugins that come first if they are there."""
+
+    tables: ClassVar[tuple[PluginTable, ...]] = ()
+
+    version: ClassVar[str] = "1"
+    """Of what it derives: another version than before is rebuilt from the ledger."""
+
+
+__all__ = [
+    "SPECS",
+    "Context",
+    "Curve",
+    "CustomerAsked",
+    "CustomerHooks",
+    "CustomerList",
+    "CustomersRecompute",
+    "Everyone",
+    "ExchangeRateWanted",
+    "Facts",
+    "Fold",
+    "IdList",
+    "IdRange",
+    "InteractionDrafted",
+    "InteractionHooks",
+    "InteractionsRecorded",
+    "Keep",
+    "LifecycleHooks",
+    "Mode",
+    "Plugin",
+    "PluginHooks",
+    "PluginTable",
+    "Refuse",
+    "Report",
+    "ReportResult",
+    "Selected",
+    "Selection",
+    "ShopHooks",
+    "StageChangeProposed",
+    "StageChanged",
+    "StagesChanged",
+    "Started",
+    "Stopping",
+    "TimerHooks",
+    "TimersDue",
+    "hookimpl",
+    "hookspec",
+]

@@ -1,0 +1,96 @@
+"""What a hook is given beside its event: the transaction, the clock, and ways to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from sqlalchemy import Executable, Table
+
+from crmcore.domain.clock import Calendar, Clock
+from crmcore.domain.interaction import Draft
+from crmcore.hooks.fold import Facts, Fold
+from crmcore.hooks.selection import Selected
+
+Mode = Literal["live", "rebuild"]
+
+
+class Context(Protocol):
+    """
+    The transaction a hook runs in, as one plugin sees it.
+
+    All instants are integer microseconds UTC.
+    """
+
+    @property
+    def mode(self) -> Mode:
+        """`live` decides; in `rebuild`, recording and setting timers raise `ModeError`."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def calendar(self) -> Calendar:
+        """Civil days in the shop's zone."""
+
+    @property
+    def currency(self) -> str:
+        """The shop's base currency, an ISO 4217 code."""
+
+    @property
+    def actor(self) -> str | None:
+        """Who acts, where the shop said so."""
+
+    def record(self, *drafts: Draft) -> None:
+        """
+        Record what the plugin decided, when all plugins have had the present batch.
+
+        The source becomes `plugin:<name>`; `source_key` is required, and is made the
+        customer's own, so it need not name the customer: deciding twice is one row.
+        """
+
+    def fold(self, fold: Fold, event: Selected) -> int:
+        """Run *fold* over the facts of *event*; returns the number of rows written."""
+
+    def clear(self, table: Table, event: Selected) -> None:
+        """Delete the rows of the event's customers from a derived table of the plugin."""
+
+    def execute(self, statement: Executable, **values: Any) -> Sequence[tuple[Any, ...]]:
+        """
+        Run a Core statement and return its rows, as tuples.
+
+        Keep the statement in a variable of its own: it is compiled once for each object.
+        """
+
+    def execute_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a Core statement once for each of *rows*, in one call of the driver."""
+
+    def write(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert *rows* into a table of the plugin, or replace those with the same key."""
+
+    def facts_until(self, instant: int) -> Facts:
+        """
+        Return the facts that had been recorded before *instant*, with the plugin's debt or not.
+
+        What a plugin's own table holds while it has no debt and nothing came after.
+        """
+
+    @property
+    def has_debt(self) -> bool:
+        """Whether some customers' facts have not reached the plugin's tables yet."""
+
+    def set_timer(self, key: str, due: int, customer: int | None = None) -> None:
+        """Ask to be called at *due*; replaces the timer with the same key and customer."""
+
+    def cancel_timer(self, key: str, customer: int | None = None) -> None:
+        """Take back a timer; nothing happens if there is none."""
+
+    def find_timer(self, key: str, customer: int | None = None) -> int | None:
+        """Return when the timer is due, or None if there is none."""
+
+    def latest(self, customers: Iterable[int], kinds: Collection[str]) -> Mapping[int, int]:
+        """
+        Return each customer's latest interaction of these kinds, by id of the customer.
+
+        Between interactions of one instant the source's keys decide, not the order of arrival.
+        """

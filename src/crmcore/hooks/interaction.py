@@ -1,0 +1,72 @@
+"""Where plugins take part in what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from crmcore.domain.interaction import Draft, Interaction
+from crmcore.hooks.markers import hookspec
+from crmcore.hooks.selection import Selection
+
+if TYPE_CHECKING:
+    from crmcore.hooks.context import Context
+
+
+@frozen
+class InteractionDrafted:
+    """A draft is about to be recorded."""
+
+    draft: Draft
+
+
+@frozen(kw_only=True)
+class InteractionsRecorded:
+    """
+    A batch of interactions is in the ledger; not committed yet.
+
+    Iterating builds `Interaction` objects, in the order of their ids. A set-based plugin passes
+    the event to `ctx.fold` and builds none.
+
+    Attributes:
+        kinds: The kinds that occur in the batch, so that a plugin can look away at once.
+        size: How many interactions there are.
+        selection: Which facts these are, for `ctx.fold`.
+    """
+
+    kinds: frozenset[str]
+    size: int
+    selection: Selection
+    _load: Callable[[], Sequence[Interaction]] = field(repr=False, eq=False)
+
+    def __iter__(self) -> Iterator[Interaction]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class InteractionHooks:
+    """Where plugins take part in what is recorded."""
+
+    @hookspec
+    def prepare_interaction(self, ctx: Context, event: InteractionDrafted) -> Draft | None:
+        """
+        Change a draft before it is written, by returning a new one; None leaves it.
+
+        Called once for each draft, in the transaction, before its customer is resolved. Plugins
+        are asked in order, each given what the one before returned. If the plugin raises, the
+        draft stays as it was.
+        """
+
+    @hookspec
+    def on_interactions_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        """
+        Take a batch of interactions into the plugin's tables, in their transaction.
+
+        Called for every batch of every size; the sizes must not change any result, so compare
+        customers with each other only in `on_timers_due`. If the plugin raises, the interactions
+        stay and the plugin has debt with their customers.
+        """

@@ -1,0 +1,49 @@
+"""Which facts an event is about. Plugins pass it on; only the core looks inside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen
+class IdRange:
+    """All interactions of one contiguous block of ids, both ends included."""
+
+    low: int
+    high: int
+
+
+@frozen
+class IdList:
+    """These interactions."""
+
+    ids: tuple[int, ...]
+
+
+@frozen
+class CustomerList:
+    """
+    All interactions of these customers with an id below *until* (None: all).
+
+    What the plugin itself decided counts whatever its id, as it never gets that again.
+    """
+
+    customers: tuple[int, ...]
+    until: int | None = None
+
+
+@frozen
+class Everyone:
+    """All interactions of all customers."""
+
+
+Selection = IdRange | IdList | CustomerList | Everyone
+
+
+class Selected(Protocol):
+    """An event that is about some part of the ledger."""
+
+    @property
+    def selection(self) -> Selection: ...

@@ -1,0 +1,32 @@
+"""Tables of what went wrong in plugins, and of the customers they still owe work for."""
+
+from __future__ import annotations
+
+from sqlalchemy import PrimaryKeyConstraint, Table
+
+from crmcore.persistence.schema import metadata, text, whole
+
+fault = Table(
+    "crm_fault",
+    metadata,
+    whole("fault_id", primary_key=True),
+    text("plugin"),
+    text("hook"),
+    whole("recorded_at"),
+    text("error"),
+    text("message"),
+    text("trace"),
+)
+
+debt = Table(
+    "crm_debt",
+    metadata,
+    text("plugin"),
+    whole("customer_id"),
+    # The first interaction the plugin missed; NULL: make everything anew and decide nothing.
+    whole("first_interaction_id", nullable=True),
+    # The changes of stage it missed, as a JSON list; NULL: none.
+    text("missed_stages", nullable=True),
+    PrimaryKeyConstraint("plugin", "customer_id"),
+    sqlite_with_rowid=False,
+)

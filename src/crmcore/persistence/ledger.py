@@ -1,0 +1,64 @@
+"""Tables of the ledger: interactions, their lines, and the keys by which each is recorded once."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, PrimaryKeyConstraint, Table
+
+from crmcore.persistence.schema import metadata, text, whole
+
+interaction = Table(
+    "crm_interaction",
+    metadata,
+    whole("interaction_id", primary_key=True, autoincrement=False),
+    text("kind"),
+    whole("kind_version"),
+    whole("customer_id"),
+    whole("recorded_for"),
+    whole("occurred_at"),
+    whole("recorded_at"),
+    text("origin"),
+    text("source"),
+    text("source_key", nullable=True),
+    text("channel", nullable=True),
+    text("actor", nullable=True),
+    text("subject", nullable=True),
+    text("thread", nullable=True),
+    text("touch", nullable=True),
+    whole("amount_minor", nullable=True),
+    text("currency", nullable=True),
+    whole("amount_base_minor", nullable=True),
+    whole("caused_by", nullable=True),
+    text("payload"),
+    text("personal", nullable=True),
+    Index("crm_interaction_customer", "customer_id", "occurred_at"),
+)
+
+line = Table(
+    "crm_line",
+    metadata,
+    whole("interaction_id"),
+    whole("line_number"),
+    whole("customer_id"),
+    text("line_key", nullable=True),
+    text("undoes", nullable=True),
+    text("product"),
+    text("variant", nullable=True),
+    text("category", nullable=True),
+    whole("sign"),
+    whole("quantity"),
+    whole("amount_minor"),
+    whole("amount_base_minor", nullable=True),
+    whole("cost_minor", nullable=True),
+    PrimaryKeyConstraint("interaction_id", "line_number", "customer_id"),
+    sqlite_with_rowid=False,
+)
+
+dedupe = Table(
+    "crm_dedupe",
+    metadata,
+    text("source"),
+    text("source_key"),
+    whole("interaction_id"),
+    PrimaryKeyConstraint("source", "source_key"),
+    sqlite_with_rowid=False,
+)

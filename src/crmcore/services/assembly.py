@@ -1,0 +1,233 @@
+"""Assembly: plugins checked, put in order, and their hooks compiled into tuples of functions."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import pluggy
+from attrs import frozen
+
+from crmcore.domain.kind import Kind, KindRegistry
+from crmcore.domain.kinds import CORE_KINDS
+from crmcore.domain.lifecycle import Lifecycle
+from crmcore.errors import ConfigurationError, PluginError, nearest
+from crmcore.hooks import SPECS, Plugin
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+RESERVED = frozenset({"shop", "core", "crm", "crmcore", "relationship", "database"})
+
+
+@frozen
+class Compiled(Generic[P, R]):
+    """One hook's implementations, in plugin order, each with its plugin."""
+
+    name: str
+    implementations: tuple[tuple[Plugin, Callable[P, R]], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.implementations)
+
+    def __iter__(self) -> Iterator[tuple[Plugin, Callable[P, R]]]:
+        return iter(self.implementations)
+
+
+def hook_names() -> list[str]:
+    """Return the names of all hooks, theme by theme."""
+    return [
+        name
+        for spec in SPECS
+        for name, member in vars(spec).items()
+        if getattr(member, "crmcore_spec", None) is not None
+    ]
+
+
+class Assembly:
+    """The plugins of one application, in order, and everything they contribute at start."""
+
+    def __init__(self, plugins: Iterable[Plugin], lifecycles: Iterable[Lifecycle] = ()) -> None:
+        plugins = list(plugins)
+        for plugin in plugins:
+            _check(plugin)
+        self.plugins = _in_order(plugins)
+        self._manager = pluggy.PluginManager("crmcore")
+        for spec in SPECS:
+            self._manager.add_hookspecs(spec)
+        for plugin in self.plugins:
+            try:
+                self._manager.register(plugin, plugin.name)
+                self._manager.check_pending()
+            except pluggy.PluginValidationError as error:
+                raise PluginError(plugin.name, str(error).replace("\n", " ")) from error
+        self.kinds = KindRegistry(CORE_KINDS)
+        self._collect_kinds()
+        self.lifecycles = self._collect(
+            Plugin.register_lifecycles, lambda lifecycle: lifecycle.name, lifecycles
+        )
+        self.traits = self._collect(Plugin.register_traits, lambda trait: trait.name)
+        self.reports = self._collect(Plugin.register_reports, lambda report: report.name)
+        self._check_names()
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return iter(self.plugins)
+
+    def of(self, spec: Callable[Concatenate[Any, P], R]) -> Compiled[P, R]:
+        """Return the implementations of a hook, named by its spec, such as `Plugin.on_started`."""
+        name = spec.__name__
+        found = tuple(
+            (plugin, getattr(plugin, name))
+            for plugin in self.plugins
+            if _implements(type(plugin), name)
+        )
+        return Compiled(name, found)
+
+    def _collect_kinds(self) -> None:
+        owners: dict[str, str] = {}
+        problems = []
+        for plugin, register in self.of(Plugin.register_kinds):
+            for kind in _listed(plugin, register, Kind):
+                try:
+                    self.kinds.add(kind)
+                    owners[kind.name] = plugin.name
+                except ValueError as error:
+                    owner = owners.get(kind.name, "the core")
+                    problems.append(f"{plugin.name!r} and {owner!r}: {error}")
+        if problems:
+            raise PluginError(self.plugins[0].name, "kinds clash: " + "; ".join(problems))
+
+    def _collect(
+        self,
+        spec: Callable[[Any], Iterable[T]],
+        name_of: Callable[[T], str],
+        first: Iterable[T] = (),
+    ) -> dict[str, T]:
+        what = spec.__name__.removeprefix("register_")
+        found = {name_of(item): item for item in first}
+        owners = dict.fromkeys(found, "the core")
+        clashes = []
+        for plugin, register in self.of(spec):
+            for item in _listed(plugin, register, object):
+                name = name_of(item)
+                if name in found:
+                    clashes.append(f"{name!r} is from {owners[name]!r} and {plugin.name!r}")
+                found[name], owners[name] = item, plugin.name
+        if clashes:
+            raise PluginError(plugin.name, f"{what} clash: {'; '.join(clashes)}")
+        return found
+
+    def _check_names(self) -> None:
+        for plugin in self.plugins:
+            for table in plugin.tables:
+                if not table.table.name.startswith(f"crm_{plugin.name}_"):
+                    raise PluginError(
+                        plugin.name,
+                        f"table {table.table.name!r} must be named crm_{plugin.name}_<noun>",
+                    )
+        for lifecycle in self.lifecycles.values():
+            for kind in sorted(lifecycle.kinds):
+                if kind not in self.kinds:
+                    raise ConfigurationError(
+                        f"lifecycle {lifecycle.name!r} listens to the unknown kind {kind!r}"
+                        f"{nearest(kind, self.kinds.names())}"
+                    )
+
+
+def _listed(plugin: Plugin, register: Callable[[], Iterable[T]], wanted: type) -> Sequence[T]:
+    try:
+        items = list(register())
+    except Exception as error:
+        raise PluginError(
+            plugin.name, f"{register.__name__} raised {type(error).__name__}: {error}"
+        ) from error
+    for item in items:
+        if not isinstance(item, wanted):
+            raise PluginError(
+                plugin.name, f"{register.__name__} gave {item!r}, {wanted.__name__} expected"
+            )
+    return items
+
+
+def _implements(cls: type, name: str) -> bool:
+    owner = next(base for base in cls.__mro__ if name in vars(base))
+    return owner not in SPECS and owner is not Plugin
+
+
+def _check(plugin: object) -> None:
+    """Refuse what pluggy would pass over in silence."""
+    cls = type(plugin)
+    name = getattr(plugin, "name", None)
+    if not isinstance(plugin, Plugin):
+        raise PluginError(str(name or cls.__name__), "is not a subclass of crmcore.Plugin")
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise PluginError(
+            cls.__name__, f"its name {name!r} is not lower-case letters, digits and underscores"
+        )
+    hooks = hook_names()
+    for attribute in {
+        a for base in cls.__mro__ if base not in (Plugin, *SPECS) for a in vars(base)
+    }:
+        member = getattr(cls, attribute, None)
+        marked = getattr(member, "crmcore_impl", None)
+        if attribute in hooks:
+            _check_hook(name, attribute, member, marked)
+        elif marked is not None:
+            raise PluginError(name, f"there is no hook {attribute!r}{nearest(attribute, hooks)}")
+        elif callable(member) and not attribute.startswith("_"):
+            hint = nearest(attribute, hooks)
+            if hint and re.match(r"(on|after|guard|prepare|choose|register|recompute)_", attribute):
+                raise PluginError(name, f"{attribute!r} is no hook{hint}")
+    derived = any(table.derived for table in plugin.tables)
+    if derived and not _implements(cls, "recompute_customers"):
+        raise PluginError(name, "keeps derived tables, so it must implement recompute_customers")
+
+
+def _check_hook(plugin: str, hook: str, member: Any, marked: Any) -> None:
+    if marked is None:
+        raise PluginError(plugin, f"{hook} is a hook, but is not marked with @hookimpl")
+    if marked.get("hookwrapper") or marked.get("wrapper"):
+        raise PluginError(plugin, f"{hook} is a wrapper; a hook returns its own answer only")
+    expected = ["self"] if hook.startswith("register_") else ["self", "ctx", "event"]
+    found = list(inspect.signature(member).parameters)
+    if found != expected:
+        raise PluginError(
+            plugin, f"{hook}({', '.join(found)}) found, {hook}({', '.join(expected)}) expected"
+        )
+
+
+def _in_order(plugins: Sequence[Plugin]) -> tuple[Plugin, ...]:
+    """Return one topological order from `requires` and `after`, alphabetical within it."""
+    by_name: dict[str, Plugin] = {}
+    for plugin in plugins:
+        if plugin.name in by_name:
+            raise PluginError(plugin.name, "is there twice")
+        by_name[plugin.name] = plugin
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name in sorted(by_name):
+        plugin = by_name[name]
+        for needed in plugin.requires:
+            if needed not in by_name:
+                raise PluginError(
+                    name,
+                    f"requires the plugin {needed!r}, which is not there{nearest(needed, by_name)}",
+                )
+        sorter.add(name, *sorted({*plugin.requires, *plugin.after} & set(by_name)))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle = " after ".join(error.args[1])
+        raise PluginError(error.args[1][0], f"the order has a cycle: {cycle}") from error
+    ordered: list[Plugin] = []
+    waiting: list[str] = []
+    while sorter.is_active():
+        waiting = sorted([*waiting, *sorter.get_ready()])
+        name = waiting.pop(0)
+        ordered.append(by_name[name])
+        sorter.done(name)
+    return tuple(ordered)

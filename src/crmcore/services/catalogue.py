@@ -1,0 +1,188 @@
+"""The catalogue: what a database holds, checked and completed at every start."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import Table, bindparam, func, insert, inspect, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
+
+from crmcore.domain.lifecycle import Lifecycle
+from crmcore.errors import SchemaError, StorageError
+from crmcore.hooks import Keep, Plugin, PluginTable
+from crmcore.persistence.catalogue import plugin_table, revision, setting
+from crmcore.persistence.database import Connection, Database
+from crmcore.persistence.ledger import interaction
+from crmcore.persistence.schema import REVISION, metadata
+
+CORE: Final = "crmcore"
+
+_setting = select(setting.c.setting_value).where(setting.c.setting == bindparam("wanted"))
+_add_setting = insert(setting)
+_change_setting = (
+    update(setting)
+    .where(setting.c.setting == bindparam("wanted"))
+    .values(setting_value=bindparam("text"))
+)
+_revision = select(revision.c.revision).where(revision.c.component == bindparam("wanted"))
+_add_revision = insert(revision)
+_shape = select(plugin_table.c.shape).where(
+    plugin_table.c.plugin == bindparam("owner"), plugin_table.c.table_name == bindparam("wanted")
+)
+_any_interaction = select(func.max(interaction.c.interaction_id))
+
+
+def open_schema(database: Database, now: int) -> str:
+    """
+    Create the core's tables in an empty database, and return the database's secret.
+
+    Raises:
+        SchemaError: If the tables are from a newer crmcore.
+    """
+    with database.begin() as connection:
+        present = _tables_of(connection)
+        if revision.name not in present:
+            metadata.create_all(connection.sqlalchemy)
+            row = (CORE, REVISION, _checksum(metadata.sorted_tables, database), now)
+            connection.insert_rows(_add_revision, [row])
+            connection.insert_rows(_add_setting, [("instance", secrets.token_hex(16))])
+        found = connection.execute(_revision, wanted=CORE)
+        if not found:
+            raise SchemaError("the database has tables of crmcore's names that are not crmcore's")
+        if found[0][0] > REVISION:
+            raise SchemaError(
+                f"the database has revision {found[0][0]} of the core's tables, and this crmcore "
+                f"knows them up to {REVISION}; install the newer crmcore it was used with"
+            )
+        missing = [t.name for t in metadata.sorted_tables if t.name not in _tables_of(connection)]
+        if missing:
+            raise SchemaError(f"the database lacks the tables {', '.join(missing)}")
+        secret = read_setting(connection, "secret")
+        if secret is None:
+            secret = secrets.token_hex(32)
+            connection.insert_rows(_add_setting, [("secret", secret)])
+        return secret
+
+
+def read_setting(connection: Connection, name: str) -> str | None:
+    """Return what the database itself keeps under *name*, or None."""
+    rows = connection.execute(_setting, wanted=name)
+    return rows[0][0] if rows else None
+
+
+def write_setting(connection: Connection, name: str, text: str) -> None:
+    if not connection.change(_change_setting, wanted=name, text=text):
+        connection.insert_rows(_add_setting, [(name, text)])
+
+
+def check_currency(connection: Connection, currency: str) -> None:
+    """Refuse another base currency than the one amounts were frozen in."""
+    frozen = read_setting(connection, "currency")
+    if frozen is None:
+        write_setting(connection, "currency", currency)
+    elif frozen != currency:
+        raise SchemaError(
+            f"the database counts in {frozen} and the configuration says {currency}; amounts "
+            "that were recorded cannot be counted anew"
+        )
+
+
+def note_enabled(connection: Connection, plugins: Iterable[str]) -> set[str]:
+    """
+    Note which plugins are there, and return those that were not there at the last start.
+
+    They missed what was recorded since they were there last; on an empty ledger, nothing.
+    """
+    now = set(plugins)
+    before = set(filter(None, (read_setting(connection, "plugins") or "").split(" ")))
+    if now != before:
+        write_setting(connection, "plugins", " ".join(sorted(now)))
+    return now - before if connection.execute(_any_interaction)[0][0] else set()
+
+
+def open_plugin(connection: Connection, plugin: Plugin) -> bool:
+    """
+    Create the plugin's tables, drop and create derived ones whose shape is another.
+
+    Returns whether the plugin has to make anew what it derives.
+    """
+    anew = False
+    for kept in plugin.tables:
+        shape = _checksum([kept.table], connection.database) + f"/{plugin.version}"
+        rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
+        if rows and rows[0][0] == shape:
+            continue
+        if rows and not kept.derived:
+            raise SchemaError(
+                f"table {kept.table.name!r} of plugin {plugin.name!r} has another shape than in "
+                "the database, and no migration leads from one to the other"
+            )
+        if rows:
+            kept.table.drop(connection.sqlalchemy, checkfirst=True)
+        try:
+            kept.table.create(connection.sqlalchemy)
+        except SQLAlchemyError as error:
+            raise StorageError(
+                f"table {kept.table.name!r} of plugin {plugin.name!r} could not be created: "
+                f"{error.args[0]}"
+            ) from error
+        _describe(connection, plugin, kept, shape)
+        anew = anew or kept.derived
+    return anew and bool(connection.execute(_any_interaction)[0][0])
+
+
+def open_lifecycle(connection: Connection, lifecycle: Lifecycle, zone: str) -> bool:
+    """Return whether a lifecycle is another than before, so that its stages are to be made anew."""
+    shape = hashlib.sha256(f"{_ordered(lifecycle)}/{zone}".encode()).hexdigest()
+    name = f"lifecycle:{lifecycle.name}"
+    before = read_setting(connection, name)
+    if before == shape:
+        return False
+    write_setting(connection, name, shape)
+    return bool(connection.execute(_any_interaction)[0][0])
+
+
+def _ordered(lifecycle: Lifecycle) -> str:
+    """Return the lifecycle as text that is the same in every process."""
+    edges = [
+        (e.source, e.target, e.reason, sorted(e.on), e.quiet_days, repr(e.when))
+        for e in lifecycle.edges
+    ]
+    counters = {name: sorted(adds.items()) for name, adds in lifecycle.counters.items()}
+    return repr((lifecycle.stages, edges, counters, sorted(lifecycle.listens)))
+
+
+def _describe(connection: Connection, plugin: Plugin, kept: PluginTable, shape: str) -> None:
+    database = connection.database
+    statement = database.once(
+        "replace crm_plugin_table", lambda: database.portable.replace(plugin_table)
+    )
+    erase = f"keep: {kept.erase.reason}" if isinstance(kept.erase, Keep) else kept.erase
+    row = (
+        plugin.name,
+        kept.table.name,
+        int(kept.derived),
+        kept.merge,
+        "include" if kept.export else "leave out",
+        erase,
+        shape,
+    )
+    connection.insert_rows(statement, [row])
+
+
+def _tables_of(connection: Connection) -> set[str]:
+    return set(inspect(connection.sqlalchemy).get_table_names())
+
+
+def _checksum(tables: Iterable[Table], database: Database) -> str:
+    """Return what tells one shape of tables from another."""
+    statements: list[DDLElement] = []
+    for table in tables:
+        statements.append(CreateTable(table))
+        statements += [CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name))]
+    text = "\n".join(str(statement.compile(dialect=database.dialect)) for statement in statements)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,168 @@
+"""The dispatcher: calls plugins so that none of them can harm an order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from crmcore.domain.interaction import Draft
+from crmcore.domain.money import Money
+from crmcore.errors import MoneyError
+from crmcore.hooks import (
+    Context,
+    ExchangeRateWanted,
+    InteractionDrafted,
+    Plugin,
+    Refuse,
+    StageChanged,
+    StageChangeProposed,
+)
+from crmcore.services import faults
+from crmcore.services.runtime import Runtime
+from crmcore.services.transaction import Unit
+
+R = TypeVar("R")
+
+
+@frozen(kw_only=True)
+class Call:
+    """One plugin's share of a batch, and what it will owe if it fails."""
+
+    plugin: Plugin
+    hook: str
+    run: Callable[[Context, Any], None]
+    event: Any
+    customers: Collection[int]
+    first: int | None
+    missed: tuple[StageChanged, ...] = ()
+
+
+class Dispatcher:
+    """Calls hooks by the rules of their phase; what a plugin raises becomes a fault."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._critical = runtime.critical
+        self._currency = runtime.currency
+        of = runtime.assembly.of
+        self._prepare = of(Plugin.prepare_interaction)
+        self._rates = of(Plugin.choose_exchange_rate)
+        self._guards = of(Plugin.guard_stage_change)
+
+    @property
+    def guards_stages(self) -> bool:
+        return bool(self._guards)
+
+    def isolated(
+        self, unit: Unit, plugin: Plugin, hook: str, call: Callable[[], R]
+    ) -> tuple[R | None, Exception | None]:
+        """Call within a savepoint; what is raised is recorded as a fault and returned."""
+        try:
+            with unit.connection.savepoint():
+                return call(), None
+        except Exception as error:
+            if plugin.name in self._critical:
+                raise
+            faults.record_fault(
+                unit.connection, plugin=plugin.name, hook=hook, now=unit.now, error=error
+            )
+            return None, error
+
+    def prepare(self, unit: Unit, draft: Draft) -> Draft:
+        """Return the draft as plugins want it recorded."""
+        for plugin, prepare in self._prepare:
+            event = InteractionDrafted(draft)
+            changed, _ = self.isolated(
+                unit,
+                plugin,
+                self._prepare.name,
+                lambda prepare=prepare, plugin=plugin, event=event: _draft_or_none(  # type: ignore[misc]
+                    prepare(unit.context(plugin), event)
+                ),
+            )
+            draft = draft if changed is None else changed
+        return draft
+
+    def base_amount(self, unit: Unit, currency: str, minor: int, at: int) -> int | None:
+        """Return an amount in the base currency's minor units, or None if nobody could say."""
+        if not self._rates:
+            raise MoneyError(
+                f"an amount in {currency} found, but the shop counts in {self._currency} and no "
+                "plugin answers choose_exchange_rate"
+            )
+        wanted = ExchangeRateWanted(currency=currency, base=self._currency, at=at)
+        for plugin, choose in self._rates:
+            rate, _ = self.isolated(
+                unit,
+                plugin,
+                self._rates.name,
+                lambda choose=choose, plugin=plugin: _rate_or_none(  # type: ignore[misc]
+                    choose(unit.context(plugin), wanted)
+                ),
+            )
+            if rate is not None:
+                return Money(minor, currency).convert(rate, self._currency).amount_minor
+        return None
+
+    def refusals(self, unit: Unit, proposed: StageChangeProposed) -> list[str]:
+        """Return every guard's reason to refuse; none means that the change may happen."""
+        reasons = []
+        for plugin, guard in self._guards:
+            answer, error = self.isolated(
+                unit,
+                plugin,
+                self._guards.name,
+                lambda guard=guard, plugin=plugin: guard(unit.context(plugin), proposed),  # type: ignore[misc]
+            )
+            if error is not None:
+                reasons.append(f"{plugin.name}: the guard raised {type(error).__name__}")
+            elif isinstance(answer, Refuse):
+                reasons.append(f"{plugin.name}: {answer.reason}")
+        return reasons
+
+    def on(self, unit: Unit, calls: Sequence[Call]) -> None:
+        """
+        Call `on_` hooks: all within one savepoint, and one by one only if one of them raises.
+
+        Whoever raises has debt from then on, and what it wrote or decided is undone.
+        """
+        if not calls:
+            return
+        try:
+            with unit.connection.savepoint():
+                for call in calls:
+                    call.run(unit.context(call.plugin), call.event)
+            return
+        except Exception:
+            for call in calls:
+                unit.context(call.plugin).take_decisions()
+        for call in calls:
+            _, error = self.isolated(
+                unit,
+                call.plugin,
+                call.hook,
+                lambda call=call: call.run(unit.context(call.plugin), call.event),  # type: ignore[misc]
+            )
+            if error is not None:
+                unit.context(call.plugin).take_decisions()
+                faults.add_debt(
+                    unit.connection,
+                    call.plugin.name,
+                    call.customers,
+                    first=call.first,
+                )
+                faults.add_missed(unit.connection, call.plugin.name, call.missed)
+
+
+def _draft_or_none(answer: object) -> Draft | None:
+    if answer is None or isinstance(answer, Draft):
+        return answer
+    raise TypeError(f"prepare_interaction returned {answer!r}, a Draft or None expected")
+
+
+def _rate_or_none(answer: object) -> Decimal | None:
+    if answer is None or (isinstance(answer, Decimal) and answer > 0):
+        return answer
+    raise TypeError(f"choose_exchange_rate returned {answer!r}, a positive Decimal expected")

@@ -1,0 +1,94 @@
+"""Folds compiled for each way of choosing facts: a batch, a list, some customers, everyone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Executable, Table, bindparam, delete, or_, select, true
+
+from crmcore.hooks import CustomerList, Everyone, Facts, Fold, IdList, IdRange, Selection
+from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.persistence.ledger import interaction, line
+
+Way = Literal["range", "list", "customers", "everyone"]
+
+_NO_END = 2**63 - 1
+
+
+def own_source(plugin: str) -> str:
+    """Return the source of what a plugin decides."""
+    return f"plugin:{plugin}"
+
+
+class Folds:
+    """Compiles each fold once for each way, and runs it."""
+
+    def __init__(self, portable: Portable) -> None:
+        self._portable = portable
+        self._made: dict[tuple[int, Way], tuple[object, Executable]] = {}
+
+    def run(self, connection: Connection, fold: Fold, selection: Selection, plugin: str) -> int:
+        """Run *fold* over *selection*, as *plugin* sees it; returns the rows written."""
+        match selection:
+            case IdRange(low, high):
+                return connection.change(self._statement(fold, "range"), low=low, high=high)
+            case IdList(ids):
+                return connection.change(self._statement(fold, "list"), ids=json_list(ids))
+            case CustomerList(customers, until):
+                return connection.change(
+                    self._statement(fold, "customers"),
+                    customers=json_list(customers),
+                    until=_NO_END if until is None else until,
+                    own=own_source(plugin),
+                )
+            case Everyone():
+                return connection.change(self._statement(fold, "everyone"))
+
+    def clear(self, connection: Connection, table: Table, selection: Selection) -> None:
+        """Delete the rows of the selected customers."""
+        match selection:
+            case CustomerList(customers, _):
+                statement = connection.database.once(
+                    f"clear {table.name}",
+                    lambda: delete(table).where(
+                        self._portable.is_in(table.c.customer_id, "customers")
+                    ),
+                )
+                connection.change(statement, customers=json_list(customers))
+            case Everyone():
+                connection.change(
+                    connection.database.once(f"empty {table.name}", lambda: delete(table))
+                )
+            case _:
+                raise TypeError(f"rows are cleared by customer, not by {selection!r}")
+
+    def _statement(self, fold: Fold, way: Way) -> Executable:
+        found = self._made.get((id(fold), way))
+        if found is None:
+            statement: Executable = fold.build(self._facts_for(way), self._portable.insert)
+            # The fold is kept too, so that no other object can take over its id.
+            found = self._made[id(fold), way] = (fold, statement)
+        return found[1]
+
+    def _facts_for(self, way: Way) -> Facts:
+        columns = interaction.c
+        conditions: dict[Way, ColumnElement[bool]] = {
+            "range": columns.interaction_id.between(bindparam("low"), bindparam("high")),
+            "list": self._portable.is_in(columns.interaction_id, "ids"),
+            "customers": self._portable.is_in(columns.customer_id, "customers")
+            & or_(columns.interaction_id < bindparam("until"), columns.source == bindparam("own")),
+            "everyone": true(),
+        }
+        return _facts_where(conditions[way])
+
+
+def _facts_where(chosen: ColumnElement[bool]) -> Facts:
+    facts = select(*interaction.columns).where(chosen).subquery("facts")
+    ids = select(interaction.c.interaction_id).where(chosen)
+    lines = select(*line.columns).where(line.c.interaction_id.in_(ids)).subquery("lines")
+    return Facts(facts, lines)
+
+
+def facts_recorded_before(instant: int) -> Facts:
+    """Return the facts that had been recorded before *instant*."""
+    return _facts_where(interaction.c.recorded_at < instant)

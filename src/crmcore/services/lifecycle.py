@@ -1,0 +1,265 @@
+"""Lifecycles at work: facts and time move customers from stage to stage."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from sqlalchemy import func, select
+
+from crmcore.domain.interaction import Draft
+from crmcore.domain.kinds import CORE_KINDS, STAGE_REFUSED
+from crmcore.domain.lifecycle import Change, Fact, Lifecycle, Machine, Position, Step
+from crmcore.hooks import StageChanged, StageChangeProposed
+from crmcore.persistence.customers import customer
+from crmcore.persistence.database import Connection, json_list
+from crmcore.persistence.ledger import interaction
+from crmcore.services.dispatcher import Dispatcher
+from crmcore.services.ledger import COLUMNS, Encoded
+from crmcore.services.positions import Key, Positions, Standing
+from crmcore.services.runtime import Runtime
+from crmcore.services.transaction import Unit
+
+_FACT = tuple(
+    COLUMNS.index(name)
+    for name in (
+        "customer_id",
+        "subject",
+        "occurred_at",
+        "kind",
+        "source",
+        "source_key",
+        "interaction_id",
+    )
+)
+_KIND = COLUMNS.index("kind")
+_AT_ONCE = 5000  # customers folded anew in one go on a rebuild
+_last_customer = select(func.max(customer.c.customer_id))
+
+
+@frozen
+class Moved:
+    """What a fold of facts or of time brought about."""
+
+    changed: list[StageChanged] = field(factory=list)
+    refused: list[Encoded] = field(factory=list)
+
+
+class LifecycleService:
+    """Moves customers through one lifecycle."""
+
+    def __init__(self, lifecycle: Lifecycle, runtime: Runtime, dispatcher: Dispatcher) -> None:
+        # Kinds of the core come in the order of its catalogue, those of plugins after it, by name:
+        # the place must not change when another plugin joins.
+        known = [kind.name for kind in CORE_KINDS]
+        ranks = {kind: place for place, kind in enumerate(known)}
+        self.lifecycle = lifecycle
+        self._machine = Machine(lifecycle, ranks, runtime.calendar)
+        self._positions = Positions(
+            self._machine, runtime.database.portable, per_subject=lifecycle.per_subject
+        )
+        self._runtime = runtime
+        self._dispatcher = dispatcher
+        portable = runtime.database.portable
+        self._refusals = select(interaction.c.customer_id, interaction.c.payload).where(
+            portable.is_in(interaction.c.customer_id, "customers"),
+            interaction.c.kind == STAGE_REFUSED,
+        )
+
+    def next_due(self, connection: Connection) -> int | None:
+        """Return when time alone moves somebody on next."""
+        return self._positions.next_due(connection)
+
+    def follow(self, unit: Unit, rows: Sequence[Sequence[Any]]) -> Moved:
+        """Fold new rows of the ledger, in any order, in time and late ones alike."""
+        kinds = self._machine.kinds
+        facts = self._positions.grouped(
+            [tuple(row[i] for i in _FACT) for row in rows if row[_KIND] in kinds]
+        )
+        moved = Moved()
+        if not facts:
+            return moved
+        customers = sorted({customer_id for customer_id, _ in facts})
+        standings = self._positions.load(unit.connection, customers)
+        late = set()
+        current: dict[Key, tuple[Standing, list[Fact]]] = {}
+        for key, new in facts.items():
+            standing = standings.get(key)
+            if standing is None:
+                standing = Standing(key, self._machine.start(), self.lifecycle.initial)
+            last = standing.position.last_fact
+            if last is not None and new[0][:4] < last:
+                late.add(key[0])
+            else:
+                current[key] = standing, new
+        in_time = {key: both for key, both in current.items() if key[0] not in late}
+        self._fold(unit, in_time, moved)
+        if late:
+            self._fold_anew(unit, late, moved, decide=True)
+        return moved
+
+    def advance(self, unit: Unit, due: int) -> Moved:
+        """Move on everybody whom time alone moves on by *due*."""
+        moved = Moved()
+        standings = self._positions.load_due(unit.connection, due)
+        self._fold(unit, {s.key: (s, []) for s in standings}, moved, until=due)
+        return moved
+
+    def recompute(self, unit: Unit) -> None:
+        """Make all positions and histories anew; nothing is decided or announced."""
+        last = unit.connection.execute(_last_customer)[0][0] or 0
+        for low in range(1, last + 1, _AT_ONCE):
+            self._fold_anew(unit, range(low, min(low + _AT_ONCE, last + 1)), Moved(), decide=False)
+
+    def _fold(
+        self,
+        unit: Unit,
+        standings: dict[Key, tuple[Standing, list[Fact]]],
+        moved: Moved,
+        *,
+        until: int | None = None,
+        refused: dict[int, set[Step]] | None = None,
+        taken: dict[Key, set[Step]] | None = None,
+        decide: bool = True,
+    ) -> None:
+        """Fold each standing's facts, and time up to *until* or now; save what came of it."""
+        steps: list[tuple[Key, int, Change]] = []
+        now = unit.now if until is None else until
+        for key, (standing, facts) in standings.items():
+            first = standing.position.changes + 1
+            known = (refused or {}).get(key[0], set())
+            if decide and self._dispatcher.guards_stages:
+                allowed = (taken or {}).get(key, set())
+                changes = self._guarded(unit, standing, facts, now, known, allowed, moved)
+            else:
+                changes = self._machine.fold(standing.position, facts, now, known)
+            steps += [(key, number, step) for number, step in enumerate(changes, start=first)]
+            if until is None:
+                self._note_passed(unit, changes)
+            if decide:
+                self._announce(standing, moved)
+        self._positions.add_changes(unit.connection, steps, unit.now)
+        self._positions.save(unit.connection, [standing for standing, _ in standings.values()])
+
+    def _fold_anew(
+        self, unit: Unit, customers: Collection[int], moved: Moved, *, decide: bool
+    ) -> None:
+        connection = unit.connection
+        before = self._positions.load(connection, list(customers))
+        refused = self._refused(connection, customers)
+        taken = self._positions.steps_of(connection, customers) if decide else {}
+        self._positions.forget(connection, customers)
+        standings = {}
+        for key, facts in self._positions.facts_of(connection, customers).items():
+            # Nobody is told of a past that was not told when it happened.
+            announced = before[key].announced if key in before else ""
+            standings[key] = Standing(key, self._machine.start(), announced), facts
+        passed = unit.passed
+        self._fold(unit, standings, moved, refused=refused, taken=taken, decide=decide)
+        unit.passed = passed
+        untold = [standing for standing, _ in standings.values() if not standing.announced]
+        for standing in untold:
+            standing.announced = standing.position.stage
+        self._positions.save(connection, untold)
+
+    def _refused(self, connection: Connection, customers: Iterable[int]) -> dict[int, set[Step]]:
+        found: dict[int, set[Step]] = {}
+        for customer_id, payload in connection.execute(
+            self._refusals, customers=json_list(customers)
+        ):
+            values = json.loads(payload)
+            if values["lifecycle"] == self.lifecycle.name:
+                step = (values["from_stage"], values["to_stage"], values["evidence"])
+                found.setdefault(customer_id, set()).add(step)
+        return found
+
+    def _guarded(
+        self,
+        unit: Unit,
+        standing: Standing,
+        facts: Sequence[Fact],
+        now: int,
+        refused: Collection[Step],
+        allowed: set[Step],
+        moved: Moved,
+    ) -> list[Change]:
+        """Fold, asking guards at each step; after a refusal, fold again without that step."""
+        refused, allowed = set(refused), set(allowed)
+        start = standing.position
+        while True:
+            trial: Position = copy.copy(start)
+            trial.counts = list(start.counts)
+            changes = self._machine.fold(trial, facts, now, refused)
+            for change in changes:
+                if change.step in allowed:
+                    continue
+                reasons = self._dispatcher.refusals(unit, self._proposed(standing.key, change))
+                if reasons:
+                    refused.add(change.step)
+                    moved.refused.append(self._refusal(unit, standing.key, change, reasons))
+                    break
+                allowed.add(change.step)
+            else:
+                standing.position = trial
+                return changes
+
+    def _proposed(self, key: Key, change: Change) -> StageChangeProposed:
+        return StageChangeProposed(
+            customer_id=key[0],
+            lifecycle=self.lifecycle.name,
+            subject=key[1],
+            from_stage=change.from_stage,
+            to_stage=change.to_stage,
+            reason=change.reason,
+            effective_at=change.effective_at,
+            caused_by=change.caused_by,
+        )
+
+    def _refusal(self, unit: Unit, key: Key, change: Change, reasons: list[str]) -> Encoded:
+        identity = self._runtime.identity
+        reference = identity.references(unit.connection, [key[0]])[key[0]]
+        step = "/".join((self.lifecycle.name, *key[1:], *change.step))
+        return self._runtime.ledger.encode(
+            Draft(
+                STAGE_REFUSED,
+                customer=key[0],
+                source="crmcore",
+                source_key=f"refused:{identity.keyed_hash(step)}/{reference}",
+                caused_by=change.caused_by,
+                payload={
+                    "lifecycle": self.lifecycle.name,
+                    "subject": key[1],
+                    "from_stage": change.from_stage,
+                    "to_stage": change.to_stage,
+                    "evidence": change.evidence,
+                    "reasons": reasons,
+                },
+            )
+        )
+
+    def _note_passed(self, unit: Unit, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.evidence.startswith("time/"):
+                at = change.effective_at
+                unit.passed = at if unit.passed is None else min(unit.passed, at)
+
+    def _announce(self, standing: Standing, moved: Moved) -> None:
+        position = standing.position
+        if not standing.announced or position.stage == standing.announced:
+            return
+        moved.changed.append(
+            StageChanged(
+                customer_id=standing.key[0],
+                lifecycle=self.lifecycle.name,
+                subject=standing.key[1],
+                from_stage=standing.announced,
+                to_stage=position.stage,
+                reason=position.reason or "",
+                effective_at=position.entered_at or 0,
+                caused_by=position.caused_by,
+            )
+        )
+        standing.announced = position.stage

@@ -1,0 +1,199 @@
+"""Positions in lifecycles, as rows of their tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import define
+from sqlalchemy import bindparam, delete, func, insert, select
+
+from crmcore.domain.lifecycle import Change, Fact, Machine, Position
+from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.persistence.ledger import interaction
+from crmcore.persistence.stages import change, stage
+
+Key = tuple[int, str]
+"""A customer, and the subject: empty where a lifecycle is about the customer themself."""
+
+
+@define(eq=False)
+class Standing:
+    """A position with the key it belongs to, and the stage automation was last told of."""
+
+    key: Key
+    position: Position
+    announced: str
+
+    def row(self, lifecycle: str) -> tuple[Any, ...]:
+        """Return the row of `crm_stage`, in the order of its columns."""
+        at = self.position
+        last = at.last_fact or (0, 0, "", "")
+        return (
+            self.key[0],
+            lifecycle,
+            self.key[1],
+            at.stage,
+            at.entered_at,
+            at.before_phase,
+            at.reason,
+            at.caused_by,
+            json.dumps(at.counts, separators=(",", ":")),
+            *last,
+            at.last_interaction or 0,
+            at.changes,
+            at.next_at,
+            self.announced,
+        )
+
+
+def _from_row(row: Sequence[Any]) -> Standing:
+    (customer, _, subject, name, entered, before, reason, caused_by, counts, *last) = row
+    at, rank, source, key, interaction_id, changes, next_at, announced = last
+    position = Position(
+        name,
+        json.loads(counts),
+        entered_at=entered,
+        before_phase=before,
+        reason=reason,
+        caused_by=caused_by,
+        last_fact=(at, rank, source, key),
+        last_interaction=interaction_id,
+        changes=changes,
+        next_at=next_at,
+    )
+    return Standing((customer, subject), position, announced)
+
+
+_mine = stage.c.lifecycle == bindparam("lifecycle")
+_one = select(*stage.columns).where(stage.c.customer_id == bindparam("customer"), _mine)
+_due = (
+    select(*stage.columns)
+    .where(stage.c.next_at <= bindparam("due"), _mine)
+    .order_by(stage.c.customer_id, stage.c.subject)
+)
+_next = select(func.min(stage.c.next_at)).where(_mine, stage.c.next_at.is_not(None))
+_insert_changes = insert(change)
+
+
+class Positions:
+    """Reads and writes the positions and histories of one lifecycle."""
+
+    def __init__(self, machine: Machine, portable: Portable, *, per_subject: bool) -> None:
+        self._machine = machine
+        self._name = machine.lifecycle.name
+        self._per_subject = per_subject
+        columns = interaction.c
+        wanted = (
+            columns.customer_id,
+            columns.subject,
+            columns.occurred_at,
+            columns.kind,
+            columns.source,
+            columns.source_key,
+            columns.interaction_id,
+        )
+        facts = select(*wanted).where(columns.kind.in_(sorted(machine.kinds)))
+        self._facts_of = facts.where(portable.is_in(columns.customer_id, "customers"))
+        self._many = select(*stage.columns).where(
+            portable.is_in(stage.c.customer_id, "customers"), _mine
+        )
+        self._steps = select(
+            change.c.customer_id,
+            change.c.subject,
+            change.c.from_stage,
+            change.c.to_stage,
+            change.c.evidence,
+        ).where(portable.is_in(change.c.customer_id, "customers"), change.c.lifecycle == self._name)
+        self._replace = portable.replace(stage)
+        self._forget = [
+            delete(table).where(
+                portable.is_in(table.c.customer_id, "customers"),
+                table.c.lifecycle == self._name,
+            )
+            for table in (stage, change)
+        ]
+
+    def facts_of(self, connection: Connection, customers: Iterable[int]) -> dict[Key, list[Fact]]:
+        """Return all facts of these customers, in the order they are folded in."""
+        rows = connection.execute(self._facts_of, customers=json_list(customers))
+        return self.grouped(rows)
+
+    def grouped(self, rows: Iterable[Sequence[Any]]) -> dict[Key, list[Fact]]:
+        """Group (customer, subject, occurred_at, kind, source, key, id) into facts, in order."""
+        found: dict[Key, list[Fact]] = {}
+        ranks = self._machine.ranks
+        per_subject = self._per_subject
+        for customer, subject, at, kind, source, key, interaction_id in rows:
+            if per_subject and subject is None:
+                continue
+            owner = (customer, subject if per_subject else "")
+            fact = Fact(at, ranks[kind], source, key or "", interaction_id, kind)
+            found.setdefault(owner, []).append(fact)
+        for facts in found.values():
+            facts.sort()
+        return found
+
+    def load(self, connection: Connection, customers: Sequence[int]) -> dict[Key, Standing]:
+        """Return where these customers stand, those who stand anywhere yet."""
+        if len(customers) == 1:
+            rows = connection.execute(_one, customer=customers[0], lifecycle=self._name)
+        else:
+            rows = connection.execute(
+                self._many, customers=json_list(customers), lifecycle=self._name
+            )
+        standings = map(_from_row, rows)
+        return {standing.key: standing for standing in standings}
+
+    def load_due(self, connection: Connection, due: int) -> list[Standing]:
+        """Return the standings that time alone moves on, by *due*."""
+        return [_from_row(r) for r in connection.execute(_due, due=due, lifecycle=self._name)]
+
+    def next_due(self, connection: Connection) -> int | None:
+        """Return when time alone moves somebody on next."""
+        return connection.execute(_next, lifecycle=self._name)[0][0]  # type: ignore[no-any-return]
+
+    def steps_of(
+        self, connection: Connection, customers: Iterable[int]
+    ) -> dict[Key, set[tuple[str, str, str]]]:
+        """Return the steps these customers took, as guards know them."""
+        found: dict[Key, set[tuple[str, str, str]]] = {}
+        for customer, subject, *step in connection.execute(
+            self._steps, customers=json_list(customers)
+        ):
+            found.setdefault((customer, subject), set()).add(tuple(step))
+        return found
+
+    def save(self, connection: Connection, standings: Sequence[Standing]) -> None:
+        connection.insert_rows(self._replace, [s.row(self._name) for s in standings])
+
+    def add_changes(
+        self, connection: Connection, changes: Iterable[tuple[Key, int, Change]], now: int
+    ) -> None:
+        """Add steps to histories; each comes with its key and its number."""
+        connection.insert_rows(
+            _insert_changes,
+            [
+                (
+                    customer,
+                    self._name,
+                    subject,
+                    number,
+                    step.from_stage,
+                    step.to_stage,
+                    step.effective_at,
+                    now,
+                    step.reason,
+                    step.caused_by,
+                    step.evidence,
+                )
+                for (customer, subject), number, step in changes
+            ],
+        )
+
+    def forget(self, connection: Connection, customers: Iterable[int]) -> None:
+        """Delete what these customers' facts led to, to fold them anew."""
+        listed = json_list(customers)
+        for statement in self._forget:
+            connection.change(statement, customers=listed)

@@ -1,0 +1,76 @@
+"""The scheduler: what falls due happens, in the order in which it falls due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from crmcore.hooks import Plugin, StageChanged, TimersDue
+from crmcore.persistence.database import Connection
+from crmcore.services import timers
+from crmcore.services.debts import dict_of
+from crmcore.services.dispatcher import Dispatcher
+from crmcore.services.ledger import Encoded, last_recorded_at
+from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.recorder import Recorder
+from crmcore.services.runtime import Runtime
+from crmcore.services.transaction import Unit
+
+Begin = Callable[[], AbstractContextManager[Unit]]
+
+
+class Scheduler:
+    """Fires timers and moves customers on whom time alone moves."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        dispatcher: Dispatcher,
+        recorder: Recorder,
+        lifecycles: Sequence[LifecycleService],
+        begin: Begin,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._recorder = recorder
+        self._lifecycles = lifecycles
+        self._begin = begin
+        self._plugins = {plugin.name: plugin for plugin in runtime.assembly}
+        self._hook = runtime.assembly.of(Plugin.on_timers_due)
+        self._run = dict_of(self._hook)
+
+    def next_due(self, connection: Connection) -> int | None:
+        """Return the next instant at which something falls due, or None."""
+        dues = [lifecycle.next_due(connection) for lifecycle in self._lifecycles]
+        dues.append(timers.next_run(connection, self._run))
+        return min((due for due in dues if due is not None), default=None)
+
+    def run(self, due: int) -> None:
+        """Do all that falls due at one instant: stages first, then each plugin's timers."""
+        with self._begin() as unit:
+            changed: list[StageChanged] = []
+            refused: list[Encoded] = []
+            for lifecycle in self._lifecycles:
+                moved = lifecycle.advance(unit, due)
+                changed += moved.changed
+                refused += moved.refused
+            self._recorder.record_decisions(unit, changed, refused)
+            batches = timers.due_batches(unit.connection, unit.now)
+        for name, set_for in batches:
+            if name in self._run:
+                self._fire(self._plugins[name], set_for)
+
+    def _fire(self, plugin: Plugin, due: int) -> None:
+        with self._begin() as unit:
+
+            def fire() -> None:
+                claimed = timers.claim(unit.connection, plugin.name, due, unit.now)
+                if claimed:
+                    late = last_recorded_at(unit.connection) >= due
+                    event = TimersDue(timers=tuple(claimed), due=due, late=late)
+                    self._run[plugin.name](unit.context(plugin), event)
+
+            _, error = self._dispatcher.isolated(unit, plugin, self._hook.name, fire)
+            if error is not None:
+                unit.context(plugin).take_decisions()
+                timers.fail(unit.connection, plugin.name, due, unit.now)
+            self._recorder.record_decisions(unit)
