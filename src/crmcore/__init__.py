@@ -6,8 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmcore.app import Crm, Transaction
-    from crmcore.domain.clock import Calendar, Clock, SystemClock, VirtualClock
+    from crmcore.app import Crm
+    from crmcore.domain.clock import (
+        Calendar,
+        Clock,
+        SystemClock,
+        VirtualClock,
+        to_datetime,
+        to_instant,
+    )
     from crmcore.domain.customer import Customer
     from crmcore.domain.identity import Identifier, normalise
     from crmcore.domain.interaction import Draft, Interaction, Line
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
         TimersDue,
         hookimpl,
     )
+    from crmcore.services.transaction import Transaction
 
 __all__ = [
     "ANY",
@@ -94,19 +102,20 @@ __all__ = [
     "hookimpl",
     "normalise",
     "personal",
+    "to_datetime",
+    "to_instant",
 ]
 
 # Names are found when they are first used, so that `crm --help` need not import a database.
 _HOMES: dict[str, tuple[str, ...]] = {
-    "crmcore.app": (
-        "Crm",
-        "Transaction",
-    ),
+    "crmcore.app": ("Crm",),
     "crmcore.domain.clock": (
         "Calendar",
         "Clock",
         "SystemClock",
         "VirtualClock",
+        "to_datetime",
+        "to_instant",
     ),
     "crmcore.domain.customer": ("Customer",),
     "crmcore.domain.identity": (
@@ -162,6 +171,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "TimersDue",
         "hookimpl",
     ),
+    "crmcore.services.transaction": ("Transaction",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

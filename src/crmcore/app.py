@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 from crmcore.configuration import load_configuration
 from crmcore.domain.clock import Calendar, Clock, SystemClock
 from crmcore.domain.identity import Identifier
-from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
+from crmcore.domain.interaction import Draft, DraftFields, Interaction
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.errors import (
@@ -20,8 +20,8 @@ from crmcore.errors import (
     PluginError,
     PluginNotFoundError,
 )
-from crmcore.hooks import IdList, Plugin, ReportResult, Started, Stopping
-from crmcore.persistence.database import Connection, Database
+from crmcore.hooks import Plugin, ReportResult, Started, Stopping
+from crmcore.persistence.database import Database
 from crmcore.services import catalogue, faults, timers
 from crmcore.services.assembly import Assembly
 from crmcore.services.customers import CustomerService, CustomerView
@@ -35,52 +35,14 @@ from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.recorder import Recorded, Recorder
 from crmcore.services.runtime import Runtime
 from crmcore.services.scheduler import Scheduler
-from crmcore.services.transaction import Unit
+from crmcore.services.transaction import Transaction, find_plugin
+from crmcore.services.unit import Unit
 from crmcore.services.why import Decision, StageStep, WhyService
 
 PluginT = TypeVar("PluginT", bound=Plugin)
 
 Known = int | Identifier
 """A customer, by id or by an identifier."""
-
-
-class Transaction:
-    """An open transaction: what is recorded in it is kept together, or not at all."""
-
-    def __init__(self, unit: Unit, recorder: Recorder, scheduler: Scheduler) -> None:
-        self._unit = unit
-        self._recorder = recorder
-        self._scheduler = scheduler
-
-    @property
-    def connection(self) -> Connection:
-        """The open connection, for statements of one's own in the same transaction."""
-        return self._unit.connection
-
-    def record(self, kind: str | Draft, **values: Unpack[DraftFields]) -> Interaction:
-        """
-        Record one interaction and return it; one recorded before is returned as it was.
-
-        Takes a `Draft`, or what `Crm.record` takes.
-        """
-        ledger = self._unit.runtime.ledger
-        draft = kind if isinstance(kind, Draft) else make_draft(kind, ledger.currency, values)
-        recorded = self._recorder.record(self._unit, [draft])
-        return ledger.read(self._unit.connection, IdList(tuple(recorded.ids)))[0]
-
-    def record_many(self, drafts: Iterable[Draft]) -> Recorded:
-        """Record a batch of interactions, each once."""
-        drafts = list(drafts)
-        return self._recorder.record(self._unit, drafts) if drafts else Recorded((), 0)
-
-    def next_due(self) -> int | None:
-        """Return the next instant at which something falls due, in microseconds, or None."""
-        return self._scheduler.next_due(self._unit.connection)
-
-    @property
-    def passed(self) -> int | None:
-        """The earliest instant at which time alone moved a customer on, in this transaction."""
-        return self._unit.passed
 
 
 class Crm:
@@ -242,10 +204,7 @@ class Crm:
 
     def plugin(self, wanted: type[PluginT]) -> PluginT:
         """Return the plugin of that class."""
-        for plugin in self._runtime.assembly:
-            if isinstance(plugin, wanted):
-                return plugin
-        raise PluginNotFoundError(wanted.name, [p.name for p in self._runtime.assembly])
+        return find_plugin(self._runtime.assembly, wanted)
 
     @property
     def assembly(self) -> Assembly:

@@ -12,12 +12,12 @@ from crmcore.domain.identity import Identifier
 
 @frozen(kw_only=True)
 class Customer:
-    """A customer and the names they are known by, oldest first."""
+    """A customer, when they were first recorded, and the names they are known by, oldest first."""
 
     id: int
-    registered_instant: int
+    recorded_instant: int
     identifiers: tuple[Identifier, ...] = ()
 
     @property
-    def registered_at(self) -> datetime:
-        return to_datetime(self.registered_instant)
+    def recorded_at(self) -> datetime:
+        return to_datetime(self.recorded_instant)

@@ -96,7 +96,7 @@ def _problems(error: BaseException, path: str = "") -> list[str]:
         found = [line for e, where in noted for line in _problems(e, where)]
         return found + [line for e in rest for line in _problems(e, path)]
     if isinstance(error, ForbiddenExtraKeysError):
-        known = [a.name for a in attrs.fields(error.cl)]
+        known = [a.name for a in attrs.fields(error.cl) if a.init]
         fields = ", ".join(known) or "none"
         return [
             f"unknown field {'.'.join(filter(None, (path, name)))!r}{nearest(name, known)}; "
@@ -105,7 +105,7 @@ def _problems(error: BaseException, path: str = "") -> list[str]:
         ]
     if isinstance(error, KeyError):
         return [f"field {path or error.args[0]!r} is missing"]
-    return [f"field {path!r}: {error}"]
+    return [f"field {path!r}: {error}" if path else str(error)]
 
 
 def structuring_problems(error: BaseException) -> list[str]:
@@ -140,9 +140,7 @@ def strict_converter() -> cattrs.Converter:
 
     @converter.register_structure_hook_factory(attrs.has)
     def _(cls: type) -> Callable[[object, type], object]:
-        structure: Any = make_dict_structure_fn(
-            cls, converter, _cattrs_forbid_extra_keys=True
-        )
+        structure: Any = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
 
         def check(value: object, target: type) -> object:
             if isinstance(value, cls):

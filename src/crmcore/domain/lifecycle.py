@@ -181,6 +181,12 @@ class Position:
     changes: int = 0
     next_at: int | None = None  # when a time-driven edge falls due, if nothing happens before
 
+    def is_beyond(self, fact: Fact) -> bool:
+        """Return whether facts or time have already been folded that come after *fact*."""
+        if self.last_fact is not None and fact[:4] < self.last_fact:
+            return True
+        return self.entered_at is not None and fact.occurred_at < self.entered_at
+
 
 class Machine:
     """

@@ -88,9 +88,17 @@ class Context(Protocol):
     def find_timer(self, key: str, customer: int | None = None) -> int | None:
         """Return when the timer is due, or None if there is none."""
 
-    def latest(self, customers: Iterable[int], kinds: Collection[str]) -> Mapping[int, int]:
+    def latest(
+        self,
+        customers: Iterable[int],
+        kinds: Collection[str],
+        *,
+        recorded_before: int | None = None,
+    ) -> Mapping[int, int]:
         """
         Return each customer's latest interaction of these kinds, by id of the customer.
+
+        With *recorded_before*, of those only that had been recorded before that instant.
 
         Between interactions of one instant the source's keys decide, not the order of arrival.
         """

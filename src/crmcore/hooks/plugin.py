@@ -36,11 +36,13 @@ class ReportResult:
         figures: Named values that JSON can hold; ratios from 0 to 1, unrounded.
         curves: What people would rather see than read.
         captions: A readable name, and unit, for a figure's name.
+        headline: What was found, in a sentence or two with their numbers, as one would tell it.
     """
 
     figures: Mapping[str, Any]
     curves: tuple[Curve, ...] = ()
     captions: Mapping[str, str] = field(factory=dict)
+    headline: str = ""
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,7 @@ customer = Table(
     "crm_customer",
     metadata,
     whole("customer_id", primary_key=True, autoincrement=False),
-    whole("registered_at"),
+    whole("recorded_at"),
 )
 
 # Keyed by its own value, so that everything else can be partitioned by customer.
@@ -20,7 +20,7 @@ identifier = Table(
     text("scheme"),
     text("identifier_value"),
     whole("customer_id"),
-    whole("added_at"),
+    whole("recorded_at"),
     PrimaryKeyConstraint("scheme", "identifier_value"),
     Index("crm_identifier_customer", "customer_id"),
     sqlite_with_rowid=False,

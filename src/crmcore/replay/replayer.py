@@ -68,7 +68,7 @@ class Replayer:
             end = self._end_of_batch(times, done, due)
             while True:
                 try:
-                    due = self._record(drafts[done:end], max(now, *times[done:end]))
+                    due = self._record(drafts[done:end], now, max(now, *times[done:end]))
                     break
                 except _CutError as cut:
                     end = self._end_of_batch(times, done, cut.at)
@@ -101,17 +101,21 @@ class Replayer:
             end += 1
         return end
 
-    def _record(self, drafts: Sequence[Draft], now: int) -> int | None:
-        """Record a batch, and return what falls due next; a `_CutError` undoes it."""
+    def _record(self, drafts: Sequence[Draft], first: int, now: int) -> int | None:
+        """
+        Record a batch, and return what falls due next; a `_CutError` undoes it.
+
+        The clock stands at *first* when the first draft has come, and at *now* after the last.
+        """
         before = self.clock.now()
         self.clock.advance_to(now)
         try:
             with self.crm.begin() as tx:
                 recorded = tx.record_many(drafts)
                 due = tx.next_due()
-                passed = tx.passed if tx.passed is not None and tx.passed > before else None
-                cuts = [at for at in (due, passed) if at is not None and at <= now]
-                if cuts and len(drafts) > 1:
+                # What falls due by the time of the first draft is not to be had by cutting.
+                cuts = [at for at in (due, *tx.passed) if at is not None and first < at <= now]
+                if cuts:
                     raise _CutError(min(cuts))
         except _CutError:
             self.clock.instant = before

@@ -16,7 +16,7 @@ from crmcore.persistence.ledger import interaction
 from crmcore.persistence.stages import stage
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.runtime import Runtime
-from crmcore.services.transaction import Unit
+from crmcore.services.unit import Unit
 
 MISSING: Final = "missing"
 

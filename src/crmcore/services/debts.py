@@ -18,7 +18,7 @@ from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.folds import own_source
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
-from crmcore.services.transaction import Unit
+from crmcore.services.unit import Unit
 
 AT_ONCE: Final = 1000
 _ID = 0

@@ -22,7 +22,7 @@ from crmcore.hooks import (
 )
 from crmcore.services import faults
 from crmcore.services.runtime import Runtime
-from crmcore.services.transaction import Unit
+from crmcore.services.unit import Unit
 
 R = TypeVar("R")
 

@@ -25,13 +25,13 @@ _one = select(identifier.c.customer_id).where(
 _last = select(func.max(customer.c.customer_id))
 _insert_customer = insert(customer)
 _insert_identifier = insert(identifier)
-_customer = select(customer.c.customer_id, customer.c.registered_at).where(
+_customer = select(customer.c.customer_id, customer.c.recorded_at).where(
     customer.c.customer_id == bindparam("customer")
 )
 _identifiers = (
     select(identifier.c.scheme, identifier.c.identifier_value)
     .where(identifier.c.customer_id == bindparam("customer"))
-    .order_by(identifier.c.added_at, identifier.c.scheme, identifier.c.identifier_value)
+    .order_by(identifier.c.recorded_at, identifier.c.scheme, identifier.c.identifier_value)
 )
 _PERSONAL_KEY = re.compile(r"[^\s@]+@[^\s@]+|\+[\d\s().-]{7,}\Z")
 
@@ -136,7 +136,7 @@ class IdentityService:
         names = connection.execute(_identifiers, customer=customer_id)
         return Customer(
             id=customer_id,
-            registered_instant=rows[0][1],
+            recorded_instant=rows[0][1],
             identifiers=tuple(Identifier(scheme, value) for scheme, value in names),
         )
 

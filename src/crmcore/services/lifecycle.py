@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from crmcore.domain.interaction import Draft
 from crmcore.domain.kinds import CORE_KINDS, STAGE_REFUSED
 from crmcore.domain.lifecycle import Change, Fact, Lifecycle, Machine, Position, Step
-from crmcore.hooks import StageChanged, StageChangeProposed
+from crmcore.hooks import Plugin, StageChanged, StageChangeProposed
 from crmcore.persistence.customers import customer
 from crmcore.persistence.database import Connection, json_list
 from crmcore.persistence.ledger import interaction
@@ -21,7 +21,7 @@ from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.ledger import COLUMNS, Encoded
 from crmcore.services.positions import Key, Positions, Standing
 from crmcore.services.runtime import Runtime
-from crmcore.services.transaction import Unit
+from crmcore.services.unit import Unit
 
 _FACT = tuple(
     COLUMNS.index(name)
@@ -63,6 +63,7 @@ class LifecycleService:
         )
         self._runtime = runtime
         self._dispatcher = dispatcher
+        self._listened_to = bool(runtime.assembly.of(Plugin.on_stages_changed))
         portable = runtime.database.portable
         self._refusals = select(interaction.c.customer_id, interaction.c.payload).where(
             portable.is_in(interaction.c.customer_id, "customers"),
@@ -90,8 +91,7 @@ class LifecycleService:
             standing = standings.get(key)
             if standing is None:
                 standing = Standing(key, self._machine.start(), self.lifecycle.initial)
-            last = standing.position.last_fact
-            if last is not None and new[0][:4] < last:
+            if standing.position.is_beyond(new[0]):
                 late.add(key[0])
             else:
                 current[key] = standing, new
@@ -157,7 +157,7 @@ class LifecycleService:
             # Nobody is told of a past that was not told when it happened.
             announced = before[key].announced if key in before else ""
             standings[key] = Standing(key, self._machine.start(), announced), facts
-        passed = unit.passed
+        passed = set(unit.passed)
         self._fold(unit, standings, moved, refused=refused, taken=taken, decide=decide)
         unit.passed = passed
         untold = [standing for standing, _ in standings.values() if not standing.announced]
@@ -241,25 +241,25 @@ class LifecycleService:
         )
 
     def _note_passed(self, unit: Unit, changes: Iterable[Change]) -> None:
-        for change in changes:
-            if change.evidence.startswith("time/"):
-                at = change.effective_at
-                unit.passed = at if unit.passed is None else min(unit.passed, at)
+        unit.passed |= {c.effective_at for c in changes if c.evidence.startswith("time/")}
 
     def _announce(self, standing: Standing, moved: Moved) -> None:
         position = standing.position
         if not standing.announced or position.stage == standing.announced:
             return
-        moved.changed.append(
-            StageChanged(
-                customer_id=standing.key[0],
-                lifecycle=self.lifecycle.name,
-                subject=standing.key[1],
-                from_stage=standing.announced,
-                to_stage=position.stage,
-                reason=position.reason or "",
-                effective_at=position.entered_at or 0,
-                caused_by=position.caused_by,
-            )
-        )
+        if self._listened_to:
+            moved.changed.append(self._changed(standing))
         standing.announced = position.stage
+
+    def _changed(self, standing: Standing) -> StageChanged:
+        position = standing.position
+        return StageChanged(
+            customer_id=standing.key[0],
+            lifecycle=self.lifecycle.name,
+            subject=standing.key[1],
+            from_stage=standing.announced,
+            to_stage=position.stage,
+            reason=position.reason or "",
+            effective_at=position.entered_at or 0,
+            caused_by=position.caused_by,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -39,7 +38,7 @@ class Standing:
             at.before_phase,
             at.reason,
             at.caused_by,
-            json.dumps(at.counts, separators=(",", ":")),
+            " ".join(map(str, at.counts)),
             *last,
             at.last_interaction or 0,
             at.changes,
@@ -53,7 +52,7 @@ def _from_row(row: Sequence[Any]) -> Standing:
     at, rank, source, key, interaction_id, changes, next_at, announced = last
     position = Position(
         name,
-        json.loads(counts),
+        [int(count) for count in counts.split()],
         entered_at=entered,
         before_phase=before,
         reason=reason,

@@ -25,7 +25,7 @@ from crmcore.services.dispatcher import Call, Dispatcher
 from crmcore.services.ledger import COLUMNS, Batch, Encoded
 from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.runtime import Runtime
-from crmcore.services.transaction import Unit
+from crmcore.services.unit import Unit
 
 MOST_ROUNDS: Final = 8
 _ID, _KIND, _CUSTOMER, _SOURCE = (

@@ -14,7 +14,7 @@ from crmcore.services.ledger import Encoded, last_recorded_at
 from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
-from crmcore.services.transaction import Unit
+from crmcore.services.unit import Unit
 
 Begin = Callable[[], AbstractContextManager[Unit]]
 

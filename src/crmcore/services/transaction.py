@@ -1,179 +1,76 @@
-"""One transaction, and how each plugin sees it."""
+"""A transaction as the shop sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, Unpack
 
-from attrs import evolve
-from sqlalchemy import Executable, Table, func, select
+from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
+from crmcore.errors import PluginNotFoundError
+from crmcore.hooks import Context, IdList, Plugin
+from crmcore.persistence.database import Connection
+from crmcore.services.assembly import Assembly
+from crmcore.services.recorder import Recorded, Recorder
+from crmcore.services.scheduler import Scheduler
+from crmcore.services.unit import Unit
 
-from crmcore.domain.clock import Calendar, Clock
-from crmcore.domain.interaction import Draft
-from crmcore.errors import InputError, ModeError
-from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
-from crmcore.persistence.database import Connection, Portable, json_list
-from crmcore.persistence.ledger import interaction
-from crmcore.services import faults, timers
-from crmcore.services.folds import facts_recorded_before, own_source
-from crmcore.services.ledger import Encoded
-from crmcore.services.runtime import Runtime
+PluginT = TypeVar("PluginT", bound=Plugin)
 
 
-class Unit:
-    """One transaction of one application: the unit in which all is kept or nothing."""
-
-    def __init__(
-        self, runtime: Runtime, connection: Connection, *, actor: str | None = None
-    ) -> None:
-        self.runtime = runtime
-        self.connection = connection
-        self.actor = actor
-        self.now = runtime.clock.now()
-        self.passed: int | None = None
-        """The earliest instant at which time alone moved somebody on, while facts were folded."""
-        self._contexts: dict[str, PluginContext] = {}
-
-    def context(self, plugin: Plugin) -> PluginContext:
-        """Return the transaction as *plugin* sees it."""
-        found = self._contexts.get(plugin.name)
-        if found is None:
-            found = self._contexts[plugin.name] = PluginContext(self, plugin)
-        return found
+def find_plugin(assembly: Assembly, wanted: type[PluginT]) -> PluginT:
+    """Return the plugin of a class."""
+    for plugin in assembly:
+        if isinstance(plugin, wanted):
+            return plugin
+    raise PluginNotFoundError(wanted.name, [plugin.name for plugin in assembly])
 
 
-class PluginContext:
-    """The transaction as one plugin sees it; implements `crmcore.hooks.Context`."""
+class Transaction:
+    """An open transaction: what is recorded in it is kept together, or not at all."""
 
-    def __init__(self, unit: Unit, plugin: Plugin) -> None:
+    def __init__(self, unit: Unit, recorder: Recorder, scheduler: Scheduler) -> None:
         self._unit = unit
-        self._connection = unit.connection
-        self._plugin = plugin
-        self.mode: Mode = "live"
-        self.decisions: list[Encoded] = []
+        self._recorder = recorder
+        self._scheduler = scheduler
 
     @property
-    def clock(self) -> Clock:
-        return self._unit.runtime.clock
+    def connection(self) -> Connection:
+        """The open connection, for statements of one's own in the same transaction."""
+        return self._unit.connection
+
+    def record(self, kind: str | Draft, **values: Unpack[DraftFields]) -> Interaction:
+        """
+        Record one interaction and return it; one recorded before is returned as it was.
+
+        Takes a `Draft`, or what `Crm.record` takes.
+        """
+        ledger = self._unit.runtime.ledger
+        draft = kind if isinstance(kind, Draft) else make_draft(kind, ledger.currency, values)
+        recorded = self._recorder.record(self._unit, [draft])
+        return ledger.read(self._unit.connection, IdList(tuple(recorded.ids)))[0]
+
+    def record_many(self, drafts: Iterable[Draft]) -> Recorded:
+        """Record a batch of interactions, each once."""
+        drafts = list(drafts)
+        return self._recorder.record(self._unit, drafts) if drafts else Recorded((), 0)
+
+    @contextmanager
+    def acting(self, plugin: type[PluginT]) -> Iterator[tuple[PluginT, Context]]:
+        """
+        Act as a plugin; what it decides inside is recorded at the end.
+
+        Such as `with crm.begin() as tx, tx.acting(Tiering) as (tiering, ctx): ...`.
+        """
+        found = find_plugin(self._unit.runtime.assembly, plugin)
+        yield found, self._unit.context(found)
+        self._recorder.record_decisions(self._unit)
+
+    def next_due(self) -> int | None:
+        """Return the next instant at which something falls due, in microseconds, or None."""
+        return self._scheduler.next_due(self._unit.connection)
 
     @property
-    def calendar(self) -> Calendar:
-        return self._unit.runtime.calendar
-
-    @property
-    def currency(self) -> str:
-        return self._unit.runtime.currency
-
-    @property
-    def actor(self) -> str | None:
-        return self._unit.actor
-
-    @property
-    def has_debt(self) -> bool:
-        return self._plugin.name in faults.count_debt(self._connection)
-
-    def record(self, *drafts: Draft) -> None:
-        self._live("record")
-        runtime = self._unit.runtime
-        owners = []
-        for draft in drafts:
-            if draft.customer is None or draft.source_key is None:
-                raise InputError(
-                    f"a decision ({draft.kind!r}) names its customer by id, and has a source_key"
-                )
-            owners.append(draft.customer)
-        runtime.identity.check_known(self._connection, owners)
-        references = runtime.identity.references(self._connection, owners)
-        source = own_source(self._plugin.name)
-        self.decisions += [
-            runtime.ledger.encode(
-                evolve(
-                    draft,
-                    source=source,
-                    source_key=f"{draft.source_key}/{references[owner]}",
-                    actor=draft.actor or source,
-                )
-            )
-            for draft, owner in zip(drafts, owners, strict=True)
-        ]
-
-    def fold(self, fold: Fold, event: Selected) -> int:
-        return self._unit.runtime.folds.run(
-            self._connection, fold, event.selection, self._plugin.name
-        )
-
-    def clear(self, table: Table, event: Selected) -> None:
-        self._own(table)
-        self._unit.runtime.folds.clear(self._connection, table, event.selection)
-
-    def execute(self, statement: Executable, **values: Any) -> Sequence[tuple[Any, ...]]:
-        return self._connection.execute(statement, **values)
-
-    def execute_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._connection.change_many(statement, rows)
-
-    def write(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._own(table)
-        database = self._connection.database
-        statement = database.once(f"replace {table.name}", lambda: database.portable.replace(table))
-        self._connection.change_many(statement, rows)
-
-    def facts_until(self, instant: int) -> Facts:
-        return facts_recorded_before(instant)
-
-    def set_timer(self, key: str, due: int, customer: int | None = None) -> None:
-        self._live("set a timer")
-        timers.set_timer(self._connection, self._plugin.name, key, due, customer)
-
-    def cancel_timer(self, key: str, customer: int | None = None) -> None:
-        self._live("cancel a timer")
-        timers.cancel_timer(self._connection, self._plugin.name, key, customer)
-
-    def find_timer(self, key: str, customer: int | None = None) -> int | None:
-        return timers.find_timer(self._connection, self._plugin.name, key, customer)
-
-    def latest(self, customers: Iterable[int], kinds: Collection[str]) -> Mapping[int, int]:
-        database = self._connection.database
-        key = f"latest {' '.join(sorted(kinds))}"
-        statement = database.once(key, lambda: _latest(database.portable, kinds))
-        return dict(self._connection.execute(statement, customers=json_list(set(customers))))
-
-    def take_decisions(self) -> list[Encoded]:
-        """Return what the plugin asked to have recorded, and forget it."""
-        taken, self.decisions = self.decisions, []
-        return taken
-
-    def _live(self, what: str) -> None:
-        if self.mode != "live":
-            raise ModeError(
-                f"plugin {self._plugin.name!r} tried to {what} while its tables are made anew; "
-                "only live hooks decide"
-            )
-
-    def _own(self, table: Table) -> None:
-        if table.name not in {own.table.name for own in self._plugin.tables}:
-            raise InputError(f"{table.name!r} is not a table of plugin {self._plugin.name!r}")
-
-
-def _latest(portable: Portable, kinds: Collection[str]) -> Executable:
-    columns = interaction.c
-    ranked = (
-        select(
-            columns.customer_id,
-            columns.interaction_id,
-            func.row_number()
-            .over(
-                partition_by=columns.customer_id,
-                order_by=(
-                    columns.occurred_at.desc(),
-                    columns.source.desc(),
-                    columns.source_key.desc(),
-                    columns.interaction_id.desc(),
-                ),
-            )
-            .label("place"),
-        )
-        .where(portable.is_in(columns.customer_id, "customers"), columns.kind.in_(sorted(kinds)))
-        .subquery()
-    )
-    return select(ranked.c.customer_id, ranked.c.interaction_id).where(ranked.c.place == 1)
+    def passed(self) -> frozenset[int]:
+        """The instants at which time alone moved customers on, as their facts were recorded."""
+        return frozenset(self._unit.passed)

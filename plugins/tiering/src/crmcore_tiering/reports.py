@@ -1,0 +1,178 @@
+"""The report: how far a few customers carry the shop, and how the tiers have moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Executable, FromClause, case, distinct, func, select
+
+from crmcore import Context, Curve, Report, ReportResult
+from crmcore_tiering.domain import TIERS, UNGRADED
+from crmcore_tiering.tables import tier, tier_change, total
+from crmcore_tiering.totals import with_purchase, worth
+
+POINTS: Final = 100
+A_PERCENT: Final = 80
+_HALF: Final = 2**20
+
+
+class Stretch(NamedTuple):
+    """
+    A hundredth of the customers, largest first, all sums exact.
+
+    A place counts from 0 within the stretch. Amounts weighted by it do not fit in 64 bits for a
+    large shop, so they come in two parts: of the amounts' multiples of 2**20, and of the rest.
+    """
+
+    customers: int
+    net_minor: int
+    worth_minor: int
+    weighted_high: int
+    weighted_low: int
+    top_fifth_minor: int
+    a_customers: int
+
+    @property
+    def weighted_minor(self) -> int:
+        return self.weighted_high * _HALF + self.weighted_low
+
+
+def concentration(totals: FromClause, *, stretches: int = POINTS) -> Executable:
+    """
+    Return the shop's customers with a purchase in *stretches*, as rows of `Stretch`.
+
+    Exact up to a revenue of 9e16 minor units and 4e8 customers.
+    """
+    customer = (
+        select(totals.c.customer_id, totals.c.net_minor, worth(totals).label("worth"))
+        .where(with_purchase(totals))
+        .subquery("customer")
+    )
+    largest_first = (customer.c.worth.desc(), customer.c.customer_id)
+    placed = select(
+        customer.c.net_minor,
+        customer.c.worth,
+        (func.row_number().over(order_by=largest_first) - 1).label("place"),
+        func.sum(customer.c.worth).over(order_by=largest_first, rows=(None, 0)).label("reached"),
+        func.sum(customer.c.worth).over().label("revenue"),
+        func.count().over().label("customers"),
+    ).subquery("placed")
+    row = placed.c
+    number = (row.place * stretches // row.customers).label("stretch")
+    numbered = select(placed, number).subquery("numbered")
+    row = numbered.c
+    first = (row.stretch * row.customers + stretches - 1) // stretches  # place where it begins
+    before = row.reached - row.worth
+    return (
+        select(
+            func.count(),
+            func.sum(row.net_minor),
+            func.sum(row.worth),
+            func.sum((row.place - first) * (row.worth // _HALF)),
+            func.sum((row.place - first) * (row.worth % _HALF)),
+            func.sum(case((row.place < (row.customers + 4) // 5, row.worth), else_=0)),
+            func.sum(case((before * 100 < row.revenue * A_PERCENT, 1), else_=0)),
+        )
+        .group_by(row.stretch)
+        .order_by(row.stretch)
+    )
+
+
+_CONCENTRATION: Final = concentration(total)
+_TIERS: Final = select(tier.c.tier, func.count()).group_by(tier.c.tier)
+_MOVES: Final = select(
+    func.count(),
+    func.count(case((tier_change.c.from_tier == UNGRADED, 1))),
+    func.count(distinct(tier_change.c.since)),
+)
+
+
+def gini(stretches: Sequence[Stretch]) -> float | None:
+    """
+    Return the Gini coefficient of net revenue, from 0 (all alike) to nearly 1 (one brings all).
+
+    2 * sum(i * x) / (n * sum x) - (n + 1) / n over ascending x, from exact integers and without
+    correction for small samples; None where there is no revenue to share.
+
+    Source:
+        C. Gini (1912), "Variabilità e mutabilità"; the form for sorted values is that of
+        G. J. Glasser (1962), JASA 57(299), 648-654.
+    """
+    customers = sum(s.customers for s in stretches)
+    revenue = sum(s.worth_minor for s in stretches)
+    if revenue == 0:
+        return None
+    weighted = passed = 0  # by the place among all, 1 for the smallest
+    for stretch in stretches:
+        weighted += (customers - passed) * stretch.worth_minor - stretch.weighted_minor
+        passed += stretch.customers
+    return (2 * weighted - (customers + 1) * revenue) / (customers * revenue)
+
+
+def concentration_curve(stretches: Sequence[Stretch]) -> Curve | None:
+    """Return the share of the revenue that the best share of customers brings."""
+    customers = sum(s.customers for s in stretches)
+    revenue = sum(s.worth_minor for s in stretches)
+    if revenue == 0:
+        return None
+    points = [(0.0, 0.0)]
+    passed = reached = 0
+    for stretch in stretches:
+        passed += stretch.customers
+        reached += stretch.worth_minor
+        points.append((passed / customers, reached / revenue))
+    return Curve(
+        title="How much of the revenue the best customers bring",
+        points=tuple(points),
+        x_label="share of customers, best first",
+        y_label="share of net revenue",
+    )
+
+
+CAPTIONS: Final = {
+    "customers": "customers with a purchase",
+    "revenue_minor": "net revenue, in minor units",
+    "currency": "currency",
+    "share_of_top_20_percent": "share of the revenue that the best 20 % of customers bring",
+    "gini": "Gini coefficient of revenue (0: all alike, 1: one brings all)",
+    "a_customers": "fewest customers who bring 80 % of the revenue",
+    "tiers": "customers in each tier",
+    "reviews": "reviews that moved or graded anybody",
+    "first_gradings": "customers graded for the first time",
+    "tier_changes": "moves from one tier to another",
+}
+
+
+def _run(ctx: Context) -> ReportResult:
+    # PostgreSQL adds 64-bit integers up to numeric, hence int().
+    stretches = [Stretch(*map(int, row)) for row in ctx.execute(_CONCENTRATION)]
+    revenue = sum(s.worth_minor for s in stretches)
+    tiers: dict[str, int] = dict(tuple(row) for row in ctx.execute(_TIERS))
+    ((changes, gradings, reviews),) = ctx.execute(_MOVES)
+    curve = concentration_curve(stretches)
+    return ReportResult(
+        figures={
+            "customers": sum(s.customers for s in stretches),
+            "revenue_minor": sum(s.net_minor for s in stretches),
+            "currency": ctx.currency,
+            "share_of_top_20_percent": (
+                sum(s.top_fifth_minor for s in stretches) / revenue if revenue else None
+            ),
+            "gini": gini(stretches),
+            "a_customers": sum(s.a_customers for s in stretches),
+            "tiers": {name: tiers.get(name, 0) for name in TIERS},
+            "reviews": reviews,
+            "first_gradings": gradings,
+            "tier_changes": changes - gradings,
+        },
+        curves=(curve,) if curve else (),
+        captions=CAPTIONS,
+    )
+
+
+REPORT: Final = Report(
+    "tiering",
+    description="How far a few customers carry the shop, and how many are in each tier.",
+    run=_run,
+)

@@ -1,0 +1,87 @@
+"""The tables of tiering. All follow from the ledger: from orders, and from tiers decided."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Subquery,
+    Table,
+    Text,
+    func,
+    select,
+)
+
+from crmcore import PluginTable
+
+metadata = MetaData()
+
+# SQLite converts values of columns declared otherwise on connections that ask for it.
+Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+total = Table(
+    "crm_tiering_total",
+    metadata,
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("orders", Whole, nullable=False),  # placed less cancelled
+    Column("net_minor", Whole, nullable=False),  # less refunds and cancellations
+    Column("first_order_at", Whole),  # NULL: money moved, but no order was ever placed
+    Column("last_order_at", Whole),
+)
+
+tier = Table(
+    "crm_tiering_tier",
+    metadata,
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("tier", Text, nullable=False),
+    Column("since", Whole, nullable=False),
+    Column("scheme", Text, nullable=False),
+    Column("position", Whole, nullable=False),  # when it was given; see TierChanged
+    Column("caused_by", Whole),
+)
+
+tier_change = Table(
+    "crm_tiering_tier_change",
+    metadata,
+    Column("customer_id", Whole, nullable=False),
+    Column("since", Whole, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("from_tier", Text, nullable=False),
+    Column("scheme", Text, nullable=False),
+    Column("position", Whole, nullable=False),
+    Column("a_from_minor", Whole),
+    Column("b_from_minor", Whole),
+    Column("caused_by", Whole),
+    PrimaryKeyConstraint("customer_id", "since"),
+    Index("crm_tiering_tier_change_since", "since", "customer_id"),
+    sqlite_with_rowid=False,
+)
+
+
+def _history() -> Subquery:
+    # When a tier ends is not stored: it is when the next begins, whatever order they came in.
+    ends = func.lead(tier_change.c.since).over(
+        partition_by=tier_change.c.customer_id, order_by=tier_change.c.since
+    )
+    return select(
+        tier_change.c.customer_id,
+        tier_change.c.tier.label("value"),
+        tier_change.c.since.label("from_instant"),
+        ends.label("to_instant"),
+        tier_change.c.caused_by,
+    ).subquery("crm_tiering_tier_history")
+
+
+tier_history: Final = _history()
+"""One row per tier a customer ever had, with when it began and ended (NULL while it lasts)."""
+
+TABLES: Final = tuple(
+    PluginTable(table, derived=True, merge="recompute", erase="delete")
+    for table in (total, tier, tier_change)
+)
