@@ -32,10 +32,10 @@ from crmcore.services.folds import Folds
 from crmcore.services.identity import IdentityService
 from crmcore.services.ledger import Ledger
 from crmcore.services.lifecycle import LifecycleService
-from crmcore.services.recorder import Recorded, Recorder
+from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
 from crmcore.services.scheduler import Scheduler
-from crmcore.services.transaction import Transaction, find_plugin
+from crmcore.services.transaction import Recorded, Transaction, find_plugin
 from crmcore.services.unit import Unit
 from crmcore.services.why import Decision, StageStep, WhyService
 
@@ -224,10 +224,10 @@ class Crm:
             return self._scheduler.next_due(unit.connection)
 
     def run_due(self) -> int:
-        """Do all that has fallen due by now, in order; returns how many instants there were."""
+        """Do all that has fallen due by now, in order; returns how many times there was any."""
         count = 0
         while (due := self.next_due()) is not None and due <= self._runtime.clock.now():
-            self._scheduler.run(due)
+            self._scheduler.run()
             count += 1
         return count
 
@@ -322,7 +322,9 @@ class Crm:
             names = [plugin.name for plugin in self._runtime.assembly]
             missed = catalogue.note_enabled(unit.connection, names)
             for plugin in self._runtime.assembly:
-                if catalogue.open_plugin(unit.connection, plugin) or plugin.name in missed:
+                derives = any(table.derived for table in plugin.tables)
+                anew = catalogue.open_plugin(unit.connection, plugin)
+                if anew or (derives and plugin.name in missed):
                     self._debts.owe_everything(unit.connection, plugin.name)
             zone = self._runtime.calendar.zone.key
             for service in self._lifecycles:

@@ -250,7 +250,10 @@ class KindRegistry:
         return kind.payload(**structured, **dict.fromkeys(erased, ERASED))
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+# Neither NaN nor infinity is JSON, though Python would write them.
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+)
 
 
 def _json(values: Mapping[str, Any]) -> str:

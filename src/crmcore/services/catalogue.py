@@ -7,27 +7,21 @@ import secrets
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import Table, bindparam, func, insert, inspect, select, update
+from sqlalchemy import Table, bindparam, func, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.errors import SchemaError, StorageError
 from crmcore.hooks import Keep, Plugin, PluginTable
-from crmcore.persistence.catalogue import plugin_table, revision, setting
+from crmcore.persistence.catalogue import plugin_table, revision
 from crmcore.persistence.database import Connection, Database
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.schema import REVISION, metadata
+from crmcore.persistence.settings import read_setting, write_setting
 
 CORE: Final = "crmcore"
 
-_setting = select(setting.c.setting_value).where(setting.c.setting == bindparam("wanted"))
-_add_setting = insert(setting)
-_change_setting = (
-    update(setting)
-    .where(setting.c.setting == bindparam("wanted"))
-    .values(setting_value=bindparam("text"))
-)
 _revision = select(revision.c.revision).where(revision.c.component == bindparam("wanted"))
 _add_revision = insert(revision)
 _shape = select(plugin_table.c.shape).where(
@@ -49,7 +43,7 @@ def open_schema(database: Database, now: int) -> str:
             metadata.create_all(connection.sqlalchemy)
             row = (CORE, REVISION, _checksum(metadata.sorted_tables, database), now)
             connection.insert_rows(_add_revision, [row])
-            connection.insert_rows(_add_setting, [("instance", secrets.token_hex(16))])
+            write_setting(connection, "instance", secrets.token_hex(16))
         found = connection.execute(_revision, wanted=CORE)
         if not found:
             raise SchemaError("the database has tables of crmcore's names that are not crmcore's")
@@ -64,19 +58,8 @@ def open_schema(database: Database, now: int) -> str:
         secret = read_setting(connection, "secret")
         if secret is None:
             secret = secrets.token_hex(32)
-            connection.insert_rows(_add_setting, [("secret", secret)])
+            write_setting(connection, "secret", secret)
         return secret
-
-
-def read_setting(connection: Connection, name: str) -> str | None:
-    """Return what the database itself keeps under *name*, or None."""
-    rows = connection.execute(_setting, wanted=name)
-    return rows[0][0] if rows else None
-
-
-def write_setting(connection: Connection, name: str, text: str) -> None:
-    if not connection.change(_change_setting, wanted=name, text=text):
-        connection.insert_rows(_add_setting, [(name, text)])
 
 
 def check_currency(connection: Connection, currency: str) -> None:

@@ -125,9 +125,9 @@ class LifecycleService:
         taken: dict[Key, set[Step]] | None = None,
         decide: bool = True,
     ) -> None:
-        """Fold each standing's facts, and time up to *until* or now; save what came of it."""
+        """Fold each standing's facts, and time as far as it has run; save what came of it."""
         steps: list[tuple[Key, int, Change]] = []
-        now = unit.now if until is None else until
+        now = unit.time_run if until is None else until
         for key, (standing, facts) in standings.items():
             first = standing.position.changes + 1
             known = (refused or {}).get(key[0], set())
@@ -139,7 +139,9 @@ class LifecycleService:
             steps += [(key, number, step) for number, step in enumerate(changes, start=first)]
             if until is None:
                 self._note_passed(unit, changes)
-            if decide:
+            # Where time has yet to catch up, as with old facts just imported, a stage is passing.
+            settled = standing.position.next_at is None or standing.position.next_at > unit.now
+            if decide and settled:
                 self._announce(standing, moved)
         self._positions.add_changes(unit.connection, steps, unit.now)
         self._positions.save(unit.connection, [standing for standing, _ in standings.values()])

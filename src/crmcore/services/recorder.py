@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from attrs import frozen
 from sqlalchemy import select
 
 from crmcore.domain.interaction import Draft
@@ -37,25 +36,6 @@ class RoundsError(CrmError):
     """Plugins answer each other without end."""
 
 
-@frozen
-class Recorded:
-    """
-    What became of drafts.
-
-    Attributes:
-        ids: The interaction of each draft, in their order: a new one, or the one recorded before.
-        new: How many are new.
-    """
-
-    ids: Sequence[int]
-    new: int
-
-    @property
-    def repeated(self) -> int:
-        """How many had been recorded before."""
-        return len(self.ids) - self.new
-
-
 class Recorder:
     """Records drafts, and lets lifecycles and plugins follow, in the same transaction."""
 
@@ -76,14 +56,14 @@ class Recorder:
             runtime.database.portable.is_in(debt.c.customer_id, "customers")
         )
 
-    def record(self, unit: Unit, drafts: Sequence[Draft]) -> Recorded:
+    def record(self, unit: Unit, drafts: Sequence[Draft]) -> Batch:
         """Record what was observed, once each, and what follows from it."""
         if self._prepares:
             drafts = [self._dispatcher.prepare(unit, draft) for draft in drafts]
         encoded = [self._runtime.ledger.encode(draft) for draft in drafts]
         batch = self._append(unit, encoded)
         self.spread(unit, batch)
-        return Recorded(batch.ids, len(batch.new))
+        return batch
 
     def spread(self, unit: Unit, batch: Batch | None, changed: Sequence[StageChanged] = ()) -> None:
         """Bring a batch, and changes of stage, to everybody, and what they decide in turn."""

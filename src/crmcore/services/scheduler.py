@@ -44,15 +44,16 @@ class Scheduler:
         dues.append(timers.next_run(connection, self._run))
         return min((due for due in dues if due is not None), default=None)
 
-    def run(self, due: int) -> None:
-        """Do all that falls due at one instant: stages first, then each plugin's timers."""
+    def run(self) -> None:
+        """Do all that has fallen due: stages first, then each plugin's timers by their instants."""
         with self._begin() as unit:
             changed: list[StageChanged] = []
             refused: list[Encoded] = []
             for lifecycle in self._lifecycles:
-                moved = lifecycle.advance(unit, due)
+                moved = lifecycle.advance(unit, unit.now)
                 changed += moved.changed
                 refused += moved.refused
+            unit.let_time_run()
             self._recorder.record_decisions(unit, changed, refused)
             batches = timers.due_batches(unit.connection, unit.now)
         for name, set_for in batches:

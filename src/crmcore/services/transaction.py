@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, Unpack
+
+from attrs import frozen
 
 from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
 from crmcore.errors import PluginNotFoundError
 from crmcore.hooks import Context, IdList, Plugin
 from crmcore.persistence.database import Connection
 from crmcore.services.assembly import Assembly
-from crmcore.services.recorder import Recorded, Recorder
+from crmcore.services.recorder import Recorder
 from crmcore.services.scheduler import Scheduler
 from crmcore.services.unit import Unit
 
@@ -24,6 +26,25 @@ def find_plugin(assembly: Assembly, wanted: type[PluginT]) -> PluginT:
         if isinstance(plugin, wanted):
             return plugin
     raise PluginNotFoundError(wanted.name, [plugin.name for plugin in assembly])
+
+
+@frozen
+class Recorded:
+    """
+    What became of drafts.
+
+    Attributes:
+        ids: The interaction of each draft, in their order: a new one, or the one recorded before.
+        new: How many are new.
+    """
+
+    ids: Sequence[int]
+    new: int
+
+    @property
+    def repeated(self) -> int:
+        """How many had been recorded before."""
+        return len(self.ids) - self.new
 
 
 class Transaction:
@@ -47,13 +68,18 @@ class Transaction:
         """
         ledger = self._unit.runtime.ledger
         draft = kind if isinstance(kind, Draft) else make_draft(kind, ledger.currency, values)
-        recorded = self._recorder.record(self._unit, [draft])
-        return ledger.read(self._unit.connection, IdList(tuple(recorded.ids)))[0]
+        batch = self._recorder.record(self._unit, [draft])
+        if batch.new:
+            return ledger.as_interaction(batch.new[0])
+        return ledger.read(self._unit.connection, IdList(tuple(batch.ids)))[0]
 
     def record_many(self, drafts: Iterable[Draft]) -> Recorded:
         """Record a batch of interactions, each once."""
         drafts = list(drafts)
-        return self._recorder.record(self._unit, drafts) if drafts else Recorded((), 0)
+        if not drafts:
+            return Recorded((), 0)
+        batch = self._recorder.record(self._unit, drafts)
+        return Recorded(batch.ids, len(batch.new))
 
     @contextmanager
     def acting(self, plugin: type[PluginT]) -> Iterator[tuple[PluginT, Context]]:

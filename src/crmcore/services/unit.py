@@ -14,12 +14,14 @@ from crmcore.errors import InputError, ModeError
 from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
 from crmcore.persistence.database import Connection, Portable, json_list
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.settings import read_setting, write_setting
 from crmcore.services import faults, timers
 from crmcore.services.folds import facts_recorded_before, own_source
 from crmcore.services.ledger import Encoded
 from crmcore.services.runtime import Runtime
 
 _NEVER = 2**63 - 1
+_TIME_RUN = "time_run"
 
 
 class Unit:
@@ -35,6 +37,25 @@ class Unit:
         self.passed: set[int] = set()
         """The instants at which time alone moved somebody on, while new facts were folded."""
         self._contexts: dict[str, PluginContext] = {}
+        self._time_run: int | None = None
+
+    @property
+    def time_run(self) -> int:
+        """
+        The instant up to which all that time alone brings about has happened.
+
+        Stages follow from the facts and from this instant, which only the scheduler moves on.
+        """
+        if self._time_run is None:
+            kept = read_setting(self.connection, _TIME_RUN)
+            self._time_run = -_NEVER if kept is None else int(kept)
+        return self._time_run
+
+    def let_time_run(self) -> None:
+        """Note that all that falls due by now has happened."""
+        if self.now > self.time_run:
+            self._time_run = self.now
+            write_setting(self.connection, _TIME_RUN, str(self.now))
 
     def context(self, plugin: Plugin) -> PluginContext:
         """Return the transaction as *plugin* sees it."""
