@@ -199,7 +199,7 @@ class KindRegistry:
             payload = {}
         if not payload and kind.payload is Nothing:
             return "{}", None
-        if isinstance(payload, Mapping):
+        if type(payload) is dict or isinstance(payload, Mapping):
             try:
                 self._converter.structure(payload, kind.payload)
             except Exception as error:
@@ -216,7 +216,7 @@ class KindRegistry:
             if not kind.personal_fields:
                 return _json(values), None
             kept = {n: values.pop(n) for n in kind.personal_fields if n in values}
-            return _json(values), _json(kept)
+            return _json(values), _json(kept) if kept else "{}"
         except (TypeError, ValueError) as error:
             raise PayloadError(kind.name, [str(error)]) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from attrs import define, field, frozen
@@ -181,11 +181,32 @@ class Position:
     changes: int = 0
     next_at: int | None = None  # when a time-driven edge falls due, if nothing happens before
 
+    @property
+    def quiet_since(self) -> int:
+        """When the days without any fact began: at the last one, or on entering the stage."""
+        last = self.last_fact[0] if self.last_fact is not None else None
+        if self.entered_at is None:
+            return last or 0
+        return self.entered_at if last is None or last < self.entered_at else last
+
     def is_beyond(self, fact: Fact) -> bool:
         """Return whether facts or time have already been folded that come after *fact*."""
         if self.last_fact is not None and fact[:4] < self.last_fact:
             return True
         return self.entered_at is not None and fact.occurred_at < self.entered_at
+
+
+class _Way(NamedTuple):
+    """An edge as a fold takes it: *place* is that of the condition's counter."""
+
+    target: str
+    reason: str
+    days: int
+    place: int | None
+    when: AtLeast | AtMost | None
+
+    def fits(self, counts: Sequence[int]) -> bool:
+        return self.place is None or self.when is None or self.when.holds(counts[self.place])
 
 
 class Machine:
@@ -211,14 +232,16 @@ class Machine:
             for kind in self.kinds
         }
         self._phases = {stage.name: stage.phase for stage in lifecycle.stages}
-        self._by_fact: dict[tuple[str, str], list[Edge]] = {}
-        self._by_time: dict[str, list[Edge]] = {}
+        self._by_fact: dict[tuple[str, str], list[_Way]] = {}
+        self._by_time: dict[str, list[_Way]] = {}
         for edge in lifecycle.edges:
+            place = None if edge.when is None else self._counters.index(edge.when.counter)
+            way = _Way(edge.target, edge.reason, edge.quiet_days or 0, place, edge.when)
             for source in self._phases if edge.source == ANY else [edge.source]:
                 for kind in edge.on:
-                    self._by_fact.setdefault((source, kind), []).append(edge)
+                    self._by_fact.setdefault((source, kind), []).append(way)
                 if edge.quiet_days is not None:
-                    self._by_time.setdefault(source, []).append(edge)
+                    self._by_time.setdefault(source, []).append(way)
 
     def start(self) -> Position:
         """Return where everyone starts."""
@@ -253,14 +276,15 @@ class Machine:
         while position.next_at is not None and position.next_at <= instant:
             due = position.next_at
             evidence = f"time/{due}"
-            for edge in self._by_time[position.stage]:
-                target = self._target(edge, position)
+            since = position.quiet_since
+            for way in self._by_time[position.stage]:
+                target = self._target(way, position)
                 if (
-                    self._falls_due(position, edge) == due
-                    and self._fits(edge, position)
+                    self._calendar.midnight_after(since, days=way.days) == due
+                    and way.fits(position.counts)
                     and (position.stage, target, evidence) not in refused
                 ):
-                    self._enter(position, edge, due, position.last_interaction, evidence, changes)
+                    self._enter(position, way, due, position.last_interaction, evidence, changes)
                     position.next_at = self._next(position)
                     break
             else:  # refused: the stage stays, and the next edge gets its turn
@@ -273,56 +297,50 @@ class Machine:
             position.counts[place] += addition
         position.last_fact = fact[:4]
         position.last_interaction = fact.interaction_id
-        for edge in self._by_fact.get((position.stage, fact.kind), ()):
-            target = self._target(edge, position)
-            if (
-                target != position.stage
-                and self._fits(edge, position)
-                and (position.stage, target, fact.evidence) not in refused
-            ):
-                self._enter(
-                    position, edge, fact.occurred_at, fact.interaction_id, fact.evidence, changes
-                )
+        for way in self._by_fact.get((position.stage, fact.kind), ()):
+            target = self._target(way, position)
+            if target == position.stage or not way.fits(position.counts):
+                continue
+            evidence = fact.evidence
+            if (position.stage, target, evidence) not in refused:
+                at = fact.occurred_at
+                self._enter(position, way, at, fact.interaction_id, evidence, changes)
                 break
         position.next_at = self._next(position)
 
     def _enter(
         self,
         position: Position,
-        edge: Edge,
+        way: _Way,
         at: int,
         caused_by: int | None,
         evidence: str,
         changes: list[Change],
     ) -> None:
-        target = self._target(edge, position)
-        changes.append(Change(position.stage, target, at, edge.reason, caused_by, evidence))
+        target = self._target(way, position)
+        changes.append(Change(position.stage, target, at, way.reason, caused_by, evidence))
         if self._phases[target] != self._phases[position.stage]:
             position.before_phase = position.stage
         position.stage = target
         position.entered_at = at
-        position.reason = edge.reason
+        position.reason = way.reason
         position.caused_by = caused_by
         position.changes += 1
 
-    def _target(self, edge: Edge, position: Position) -> str:
-        if edge.target != PREVIOUS:
-            return edge.target
+    def _target(self, way: _Way, position: Position) -> str:
+        if way.target != PREVIOUS:
+            return way.target
         return position.before_phase or self.lifecycle.initial
 
-    def _fits(self, edge: Edge, position: Position) -> bool:
-        if edge.when is None:
-            return True
-        return edge.when.holds(position.counts[self._counters.index(edge.when.counter)])
-
-    def _falls_due(self, position: Position, edge: Edge) -> int:
-        last = position.last_fact[0] if position.last_fact else 0
-        entered = position.entered_at if position.entered_at is not None else last
-        return self._calendar.midnight_after(max(last, entered), days=edge.quiet_days or 0)
-
     def _next(self, position: Position, after: int | None = None) -> int | None:
-        edges = self._by_time.get(position.stage)
-        if not edges:
+        ways = self._by_time.get(position.stage)
+        if ways is None:
             return None
-        dues = [self._falls_due(position, e) for e in edges if self._fits(e, position)]
-        return min((due for due in dues if after is None or due > after), default=None)
+        since = position.quiet_since
+        found: int | None = None
+        for way in ways:
+            if way.fits(position.counts):
+                due = self._calendar.midnight_after(since, days=way.days)
+                if (after is None or due > after) and (found is None or due < found):
+                    found = due
+        return found

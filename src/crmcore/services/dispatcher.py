@@ -147,6 +147,7 @@ class Dispatcher:
             )
             if error is not None:
                 unit.context(call.plugin).take_decisions()
+                unit.opening.owes = True
                 faults.add_debt(
                     unit.connection,
                     call.plugin.name,

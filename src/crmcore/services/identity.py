@@ -141,10 +141,15 @@ class IdentityService:
         )
 
     def references(self, connection: Connection, customers: Iterable[int]) -> Mapping[int, str]:
-        """Return for each customer a short name that says nothing of them and is no id."""
+        """
+        Return for each customer a short name that says nothing of them and is no id.
+
+        Raises `CustomerNotFoundError` for an id that is no customer's.
+        """
         wanted = set(customers)
         rows = connection.execute(self._least, customers=json_list(wanted))
         named = {customer_id: self.keyed_hash(name) for customer_id, name in rows}
+        self.check_known(connection, wanted - named.keys())
         return {c: named.get(c, f"customer-{c}") for c in wanted}
 
     def keyed_hash(self, text: str) -> str:

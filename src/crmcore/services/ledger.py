@@ -21,7 +21,6 @@ from crmcore.services.identity import IdentityService, Names
 COLUMNS: Final = tuple(interaction.columns.keys())
 _LONGEST_KEY: Final = 255
 
-_last = select(func.max(interaction.c.interaction_id))
 _insert = insert(interaction)
 _insert_line = insert(line)
 _by_key = select(dedupe.c.interaction_id).where(
@@ -126,7 +125,7 @@ class Ledger:
         return Encoded(
             kind,
             draft,
-            tuple((i.scheme, i.value) for i in draft.identifiers),
+            tuple([(i.scheme, i.value) for i in draft.identifiers]),
             None if draft.occurred_at is None else to_instant(draft.occurred_at),
             payload,
             personal,
@@ -140,22 +139,22 @@ class Ledger:
         self,
         connection: Connection,
         drafts: Sequence[Encoded],
+        ids: range,
         *,
         now: int,
         origin: Origin = "observed",
         rate: Callable[[str, int, int], int | None],
     ) -> Batch:
         """
-        Write those of *drafts* that were not recorded before.
+        Write those of *drafts* that were not recorded before, each under its place in *ids*.
 
+        Customers of decided drafts were checked when they were decided upon.
         *rate* returns an amount of a foreign currency, at an instant, in the base currency's
         minor units.
         """
-        low = (connection.execute(_last)[0][0] or 0) + 1
-        ids = list(range(low, low + len(drafts)))
         repeated = self._claim_keys(connection, drafts, ids)
         fresh = [(i, d) for i, d in zip(ids, drafts, strict=True) if i not in repeated]
-        owners = self._owners(connection, [draft for _, draft in fresh], now)
+        owners = self._owners(connection, [d for _, d in fresh], now, check=origin == "observed")
         rows: list[tuple[Any, ...]] = []
         lines: list[tuple[Any, ...]] = []
         for (interaction_id, encoded), owner in zip(fresh, owners, strict=True):
@@ -203,8 +202,8 @@ class Ledger:
                 )
         connection.insert_rows(_insert, rows)
         connection.insert_rows(_insert_line, lines)
-        high = max(low + len(drafts) - 1, low)
-        return Batch(low=low, high=high, ids=[repeated.get(i, i) for i in ids], new=rows)
+        every = [repeated.get(i, i) for i in ids] if repeated else ids
+        return Batch(low=ids.start, high=ids.stop - 1, ids=every, new=rows)
 
     def _claim_keys(
         self, connection: Connection, drafts: Sequence[Encoded], ids: Sequence[int]
@@ -225,10 +224,15 @@ class Ledger:
                 repeated[interaction_id] = first
         return repeated
 
-    def _owners(self, connection: Connection, drafts: Sequence[Encoded], now: int) -> list[int]:
+    def _owners(
+        self, connection: Connection, drafts: Sequence[Encoded], now: int, *, check: bool
+    ) -> list[int]:
         given = {d.draft.customer for d in drafts if d.draft.customer is not None}
-        self._identity.check_known(connection, given)
+        if check:
+            self._identity.check_known(connection, given)
         unnamed = [d.names for d in drafts if d.draft.customer is None]
+        if not unnamed:
+            return [d.draft.customer for d in drafts if d.draft.customer is not None]
         found = iter(self._identity.resolve(connection, unnamed, now))
         return [next(found) if d.draft.customer is None else d.draft.customer for d in drafts]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from attrs import field, frozen
@@ -23,16 +24,18 @@ from crmcore.services.positions import Key, Positions, Standing
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
-_FACT = tuple(
-    COLUMNS.index(name)
-    for name in (
-        "customer_id",
-        "subject",
-        "occurred_at",
-        "kind",
-        "source",
-        "source_key",
-        "interaction_id",
+_fact_columns = itemgetter(
+    *map(
+        COLUMNS.index,
+        (
+            "customer_id",
+            "subject",
+            "occurred_at",
+            "kind",
+            "source",
+            "source_key",
+            "interaction_id",
+        ),
     )
 )
 _KIND = COLUMNS.index("kind")
@@ -77,9 +80,7 @@ class LifecycleService:
     def follow(self, unit: Unit, rows: Sequence[Sequence[Any]]) -> Moved:
         """Fold new rows of the ledger, in any order, in time and late ones alike."""
         kinds = self._machine.kinds
-        facts = self._positions.grouped(
-            [tuple(row[i] for i in _FACT) for row in rows if row[_KIND] in kinds]
-        )
+        facts = self._positions.grouped(_fact_columns(row) for row in rows if row[_KIND] in kinds)
         moved = Moved()
         if not facts:
             return moved
@@ -127,7 +128,7 @@ class LifecycleService:
     ) -> None:
         """Fold each standing's facts, and time as far as it has run; save what came of it."""
         steps: list[tuple[Key, int, Change]] = []
-        now = unit.time_run if until is None else until
+        now = unit.opening.time_run if until is None else until
         for key, (standing, facts) in standings.items():
             first = standing.position.changes + 1
             known = (refused or {}).get(key[0], set())

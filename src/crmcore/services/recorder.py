@@ -108,6 +108,7 @@ class Recorder:
         return self._runtime.ledger.append(
             unit.connection,
             encoded,
+            unit.opening.take_ids(len(encoded)),
             now=unit.now,
             origin="decided" if decided_by_plugins else "observed",
             rate=rate,
@@ -192,7 +193,7 @@ class Recorder:
         )
 
     def _debtors(self, unit: Unit, customers: Collection[int]) -> dict[str, set[int]]:
-        if not faults.has_debt(unit.connection):
+        if not unit.opening.owes:
             return {}
         found: dict[str, set[int]] = {}
         rows = unit.connection.execute(self._debtors_among, customers=json_list(customers))

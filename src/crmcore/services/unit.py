@@ -14,14 +14,14 @@ from crmcore.errors import InputError, ModeError
 from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
 from crmcore.persistence.database import Connection, Portable, json_list
 from crmcore.persistence.ledger import interaction
-from crmcore.persistence.settings import read_setting, write_setting
+from crmcore.persistence.settings import write_setting
 from crmcore.services import faults, timers
 from crmcore.services.folds import facts_recorded_before, own_source
 from crmcore.services.ledger import Encoded
+from crmcore.services.opening import TIME_RUN, Opening
 from crmcore.services.runtime import Runtime
 
 _NEVER = 2**63 - 1
-_TIME_RUN = "time_run"
 
 
 class Unit:
@@ -37,25 +37,24 @@ class Unit:
         self.passed: set[int] = set()
         """The instants at which time alone moved somebody on, while new facts were folded."""
         self._contexts: dict[str, PluginContext] = {}
-        self._time_run: int | None = None
+        self._opening: Opening | None = None
 
     @property
-    def time_run(self) -> int:
+    def opening(self) -> Opening:
+        """What the database said when it was first asked in this transaction."""
+        if self._opening is None:
+            self._opening = Opening.read(self.connection)
+        return self._opening
+
+    def let_time_run(self) -> None:
         """
-        The instant up to which all that time alone brings about has happened.
+        Note that all that falls due by now has happened.
 
         Stages follow from the facts and from this instant, which only the scheduler moves on.
         """
-        if self._time_run is None:
-            kept = read_setting(self.connection, _TIME_RUN)
-            self._time_run = -_NEVER if kept is None else int(kept)
-        return self._time_run
-
-    def let_time_run(self) -> None:
-        """Note that all that falls due by now has happened."""
-        if self.now > self.time_run:
-            self._time_run = self.now
-            write_setting(self.connection, _TIME_RUN, str(self.now))
+        if self.now > self.opening.time_run:
+            self.opening.time_run = self.now
+            write_setting(self.connection, TIME_RUN, str(self.now))
 
     def context(self, plugin: Plugin) -> PluginContext:
         """Return the transaction as *plugin* sees it."""
@@ -105,7 +104,6 @@ class PluginContext:
                     f"a decision ({draft.kind!r}) names its customer by id, and has a source_key"
                 )
             owners.append(draft.customer)
-        runtime.identity.check_known(self._connection, owners)
         references = runtime.identity.references(self._connection, owners)
         source = own_source(self._plugin.name)
         self.decisions += [
