@@ -92,3 +92,20 @@ class TierChanged:
     recency: int | None = None
     frequency: int | None = None
     monetary: int | None = None
+
+    def __str__(self) -> str:
+        """Say what the numbers mean, as `crm why` shows it."""
+        if self.scheme == "rfm":
+            quintiles = (
+                f"recency {self.recency}, frequency {self.frequency}, monetary {self.monetary}"
+            )
+            place = f"score {self.position} of 15 ({quintiles})"
+            border = "" if self.border is None else f", past the border of {self.border}"
+        else:
+            percent = (
+                f"{self.position // (MILLION // 100)}.{self.position // (MILLION // 1000) % 10}"
+            )
+            place = f"customers with more revenue bring {percent} % of it"
+            border = "" if self.border is None else f", past the border of {self.border} %"
+        orders = "1 order" if self.orders == 1 else f"{self.orders} orders"
+        return f"after {orders}: {place}{border}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Executable, FromClause, case, distinct, func, select
 
@@ -144,6 +144,17 @@ CAPTIONS: Final = {
 }
 
 
+def _headline(figures: Mapping[str, Any]) -> str:
+    best, gini = figures["share_of_top_20_percent"], figures["gini"]
+    if best is None:
+        return "No customer has brought any revenue yet."
+    enough = figures["a_customers"] / figures["customers"]
+    return (
+        f"The best 20 % of customers brought {100 * best:.1f} % of the revenue, and the best "
+        f"{100 * enough:.1f} % of them 80 %: a Gini coefficient of {gini:.2f}."
+    )
+
+
 def _run(ctx: Context) -> ReportResult:
     # PostgreSQL adds 64-bit integers up to numeric, hence int().
     stretches = [Stretch(*map(int, row)) for row in ctx.execute(_CONCENTRATION)]
@@ -151,23 +162,25 @@ def _run(ctx: Context) -> ReportResult:
     tiers: dict[str, int] = dict(tuple(row) for row in ctx.execute(_TIERS))
     ((changes, gradings, reviews),) = ctx.execute(_MOVES)
     curve = concentration_curve(stretches)
+    figures = {
+        "customers": sum(s.customers for s in stretches),
+        "revenue_minor": sum(s.net_minor for s in stretches),
+        "currency": ctx.currency,
+        "share_of_top_20_percent": (
+            sum(s.top_fifth_minor for s in stretches) / revenue if revenue else None
+        ),
+        "gini": gini(stretches),
+        "a_customers": sum(s.a_customers for s in stretches),
+        "tiers": {name: tiers.get(name, 0) for name in TIERS},
+        "reviews": reviews,
+        "first_gradings": gradings,
+        "tier_changes": changes - gradings,
+    }
     return ReportResult(
-        figures={
-            "customers": sum(s.customers for s in stretches),
-            "revenue_minor": sum(s.net_minor for s in stretches),
-            "currency": ctx.currency,
-            "share_of_top_20_percent": (
-                sum(s.top_fifth_minor for s in stretches) / revenue if revenue else None
-            ),
-            "gini": gini(stretches),
-            "a_customers": sum(s.a_customers for s in stretches),
-            "tiers": {name: tiers.get(name, 0) for name in TIERS},
-            "reviews": reviews,
-            "first_gradings": gradings,
-            "tier_changes": changes - gradings,
-        },
+        figures=figures,
         curves=(curve,) if curve else (),
         captions=CAPTIONS,
+        headline=_headline(figures),
     )
 
 

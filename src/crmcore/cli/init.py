@@ -1,0 +1,87 @@
+"""`crm init`: a crm.toml that says everything that can be set, and a database that is ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from crmcore.cli.installed import PLUGINS, Installed
+from crmcore.cli.settings import comment, description_of, toml_table, toml_value
+from crmcore.cli.shell import Shell, config_option, pass_shell
+from crmcore.configuration import ShopSettings, load_plugin
+from crmcore.domain.clock import Calendar
+from crmcore.domain.money import check_currency
+from crmcore.domain.relationship import RelationshipSettings
+from crmcore.errors import ConfigurationError
+
+_HEAD: Final = """\
+# The configuration of crmcore. A setting behind a # is the default: take the # away to change it.
+# `crm try` shows what a configuration makes of a shop's history before it is switched on.
+"""
+
+_SHOP_HELPS: Final = {
+    "database": "Where it is, as SQLAlchemy writes it; a relative path begins at this file.",
+    "currency": "The shop's own, in which everything is counted. Fixed with the first use.",
+    "zone": "The shop's time zone: its days begin at midnight there.",
+    "critical": "Plugins whose exceptions are to abort what the shop does.",
+}
+
+
+@click.command
+@click.option("--force", is_flag=True, help="Write crm.toml anew if there is one.")
+@click.option("--currency", default="EUR", show_default=True, help="The shop's own currency.")
+@click.option("--zone", default="UTC", show_default=True, help="The shop's time zone, by its name.")
+@config_option
+@pass_shell
+def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
+    """
+    Write a crm.toml and make its database ready.
+
+    Every plugin that is installed is switched on, with its default settings. A database that is
+    there is left as it is, but for tables that it lacks.
+    """
+    path = shell.config
+    if path.exists() and not force:
+        raise ConfigurationError(f"{path} is there already; `crm init --force` writes it anew")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{path} cannot be written: there is no folder {path.parent}")
+    check_currency(currency)
+    Calendar.named(zone)
+    text = _configuration(currency, zone)
+    before = path.read_bytes() if path.exists() else None
+    path.write_text(text, encoding="utf-8")
+    try:
+        with shell.open() as crm:
+            plugins = [plugin.name for plugin in crm.assembly]
+            database = str(crm.runtime.database.engine.url.render_as_string())
+    except BaseException:
+        _put_back(path, before)
+        raise
+    click.echo(f"Wrote {path}, with {', '.join(plugins) or 'no plugin, as none is installed'}.")
+    click.echo(f"The database {database} is ready.")
+
+
+def _configuration(currency: str, zone: str) -> str:
+    given = {
+        "database": '"sqlite:///crm.db"',
+        "currency": str(toml_value(currency)),
+        "zone": str(toml_value(zone)),
+    }
+    lines = [_HEAD, *toml_table("crm", ShopSettings, given, _SHOP_HELPS)]
+    lines += comment(description_of(RelationshipSettings))
+    lines += toml_table("relationship", RelationshipSettings, {}, {})
+    for each in Installed.of(PLUGINS):
+        cls = load_plugin(each.name)
+        lines += comment(description_of(cls))
+        lines += toml_table(f"plugins.{each.name}", cls, {}, {})
+    return "\n".join(lines)
+
+
+def _put_back(path: Path, before: bytes | None) -> None:
+    """Leave no configuration behind that does not work."""
+    if before is None:
+        path.unlink()
+    else:
+        path.write_bytes(before)
