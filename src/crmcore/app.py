@@ -35,7 +35,7 @@ from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
 from crmcore.services.scheduler import Scheduler
-from crmcore.services.transaction import Recorded, Transaction, find_plugin
+from crmcore.services.transaction import Recorded, Transaction, find_plugin, record_one
 from crmcore.services.unit import Unit
 from crmcore.services.why import Decision, StageStep, WhyService
 
@@ -157,8 +157,8 @@ class Crm:
         Raises:
             InputError: Says what was found and what was expected; nothing is written.
         """
-        with self.begin() as tx:
-            return tx.record(kind, **values)
+        with self._begin() as unit:
+            return record_one(unit, self._recorder, kind, values)
 
     def record_many(self, drafts: Iterable[Draft]) -> Recorded:
         """Record a batch of interactions, each once, in a transaction of its own."""
@@ -319,16 +319,21 @@ class Crm:
     def _start(self) -> None:
         with self._begin() as unit:
             catalogue.check_currency(unit.connection, self._runtime.currency)
-            names = [plugin.name for plugin in self._runtime.assembly]
-            missed = catalogue.note_enabled(unit.connection, names)
+            assembly = self._runtime.assembly
+            missed = catalogue.note_enabled(
+                unit.connection, "plugins", [plugin.name for plugin in assembly]
+            )
+            unseen = catalogue.note_enabled(unit.connection, "lifecycles", assembly.lifecycles)
+            timers.unpark(unit.connection, unit.now)
             for plugin in self._runtime.assembly:
                 derives = any(table.derived for table in plugin.tables)
                 anew = catalogue.open_plugin(unit.connection, plugin)
                 if anew or (derives and plugin.name in missed):
-                    self._debts.owe_everything(unit.connection, plugin.name)
+                    self._debts.owe_everything(unit, plugin.name)
             zone = self._runtime.calendar.zone.key
             for service in self._lifecycles:
-                if catalogue.open_lifecycle(unit.connection, service.lifecycle, zone):
+                changed = catalogue.open_lifecycle(unit.connection, service.lifecycle, zone)
+                if changed or service.lifecycle.name in unseen:
                     service.recompute(unit)
             for plugin, start in self._runtime.assembly.of(Plugin.on_started):
                 try:

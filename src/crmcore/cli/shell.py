@@ -53,8 +53,9 @@ class Shell:
 
 
 def let_time_pass(crm: Crm) -> None:
-    """Do what has fallen due, so that what is recorded by hand shows where it leads."""
+    """Pay debts and do what has fallen due, so that what is recorded shows where it leads."""
     with working("Doing what has fallen due"):
+        crm.pay_debts()
         crm.run_due()
 
 

@@ -79,6 +79,8 @@ class LifecycleHooks:
         Act on customers whose stage has changed, in the transaction.
 
         Called once a batch, only where the present stage differs from the one last announced:
-        steps that a late fact puts into the past are not announced. If the plugin raises, it
-        has debt with these customers and is called again when the debt is paid.
+        steps that a late fact puts into the past are not announced, nor those that the rest of
+        the batch leads away from again. So what is decided here may depend on how interactions
+        came in batches. If the plugin raises, it has debt with these customers and is called
+        again when the debt is paid.
         """

@@ -11,6 +11,8 @@ customer = Table(
     metadata,
     whole("customer_id", primary_key=True, autoincrement=False),
     whole("recorded_at"),
+    # A keyed hash of the identifier they were first known by: names them in keys of decisions.
+    text("reference"),
 )
 
 # Keyed by its own value, so that everything else can be partitioned by customer.

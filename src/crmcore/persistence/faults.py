@@ -23,8 +23,8 @@ debt = Table(
     metadata,
     text("plugin"),
     whole("customer_id"),
-    # The first interaction the plugin missed; NULL: make everything anew and decide nothing.
-    whole("first_interaction_id", nullable=True),
+    # The first interaction the plugin missed. What came before it is only folded anew.
+    whole("first_interaction_id"),
     # The changes of stage it missed, as a JSON list; NULL: none.
     text("missed_stages", nullable=True),
     PrimaryKeyConstraint("plugin", "customer_id"),

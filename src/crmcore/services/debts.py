@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Text, bindparam, delete, insert, null, select
+from sqlalchemy import Text, bindparam, delete, null, select, true
 
 from crmcore.errors import PluginError
 from crmcore.hooks import CustomerList, CustomersRecompute, Everyone, IdList, Plugin
@@ -13,6 +13,7 @@ from crmcore.persistence.customers import customer
 from crmcore.persistence.database import Connection, json_list
 from crmcore.persistence.faults import debt
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.schema import Whole
 from crmcore.services import faults
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.folds import own_source
@@ -30,7 +31,6 @@ _oldest = (
     .limit(AT_ONCE)
 )
 _owners = select(debt.c.plugin).distinct()
-_forgive = delete(debt).where(debt.c.plugin == bindparam("owner"))
 _missed = select(*interaction.columns).order_by(interaction.c.interaction_id)
 
 
@@ -53,9 +53,18 @@ class DebtService:
             interaction.c.interaction_id >= bindparam("first"),
             interaction.c.source != bindparam("own"),
         )
-        self._owe_all = insert(debt).from_select(
-            ["plugin", "customer_id", "first_interaction_id", "missed_stages"],
-            select(bindparam("owner", type_=Text()), customer.c.customer_id, null(), null()),
+        self._owe_all = (
+            portable.insert(debt)
+            .from_select(
+                ["plugin", "customer_id", "first_interaction_id", "missed_stages"],
+                select(
+                    bindparam("owner", type_=Text()),
+                    customer.c.customer_id,
+                    bindparam("first", type_=Whole),
+                    null(),
+                ).where(true()),
+            )
+            .on_conflict_do_nothing()
         )
 
     def owing(self, connection: Connection) -> list[Plugin]:
@@ -63,13 +72,15 @@ class DebtService:
         owners = {row[0] for row in connection.execute(_owners)}
         return [plugin for plugin in self._runtime.assembly if plugin.name in owners]
 
-    def owe_everything(self, connection: Connection, plugin: str) -> None:
-        """Note that a plugin has to make anew what it derives, for every customer."""
-        self.forgive(connection, plugin)
-        connection.change(self._owe_all, owner=plugin)
+    def owe_everything(self, unit: Unit, plugin: str) -> None:
+        """
+        Note that a plugin has to make anew what it derives, for every customer.
 
-    def forgive(self, connection: Connection, plugin: str) -> None:
-        connection.change(_forgive, owner=plugin)
+        About what was recorded by now it decides nothing; an older debt stays, with what it missed.
+        """
+        first = unit.opening.last_interaction + 1
+        unit.connection.change(self._owe_all, owner=plugin, first=first)
+        unit.opening.owes = True
 
     def pay(self, unit: Unit, plugin: Plugin, beyond: int = 0) -> tuple[int, int] | None:
         """
@@ -80,7 +91,7 @@ class DebtService:
         rows = unit.connection.execute(_oldest, owner=plugin.name, beyond=beyond)
         if not rows:
             return None
-        groups: dict[int | None, list[tuple[int, str | None]]] = {}
+        groups: dict[int, list[tuple[int, str | None]]] = {}
         for customer_id, first, stages in rows:
             groups.setdefault(first, []).append((customer_id, stages))
         paid = sum(
@@ -95,26 +106,24 @@ class DebtService:
         self,
         unit: Unit,
         plugin: Plugin,
-        first: int | None,
+        first: int,
         group: Sequence[tuple[int, str | None]],
     ) -> bool:
         customers = tuple(customer_id for customer_id, _ in group)
         context = unit.context(plugin)
-        before = list(context.decisions)
 
         def catch_up() -> None:
             self.recompute(unit, plugin, CustomerList(customers, first))
             unit.connection.change(self._pay, owner=plugin.name, customers=json_list(customers))
-            if first is not None:
-                self._replay(unit, plugin, customers, first)
+            self._replay(unit, plugin, customers, first)
             changes = tuple(c for _, stages in group for c in faults.read_missed(stages))
             if changes and plugin.name in self._changed:
-                call = self._recorder.changed_call(plugin, self._changed[plugin.name], changes)
+                call = self._recorder.changed_call(
+                    unit, plugin, self._changed[plugin.name], changes
+                )
                 call.run(context, call.event)
 
         _, error = self._dispatcher.isolated(unit, plugin, "recompute_customers", catch_up)
-        if error is not None:
-            context.decisions = before
         return error is None
 
     def _replay(self, unit: Unit, plugin: Plugin, customers: tuple[int, ...], first: int) -> None:
@@ -144,7 +153,7 @@ class DebtService:
 
     def rebuild(self, unit: Unit, plugin: Plugin) -> None:
         """
-        Make everything a plugin derives anew.
+        Make everything a plugin derives anew. What it owes it still owes: nothing is decided.
 
         Raises:
             PluginError: If the plugin raises; nothing is changed then.
@@ -155,7 +164,6 @@ class DebtService:
             raise PluginError(
                 plugin.name, f"the rebuild raised {type(error).__name__}: {error}"
             ) from error
-        self.forgive(unit.connection, plugin.name)
 
 
 def dict_of(compiled: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Call:
     run: Callable[[Context, Any], None]
     event: Any
     customers: Collection[int]
-    first: int | None
+    first: int
     missed: tuple[StageChanged, ...] = ()
 
 
@@ -46,6 +46,7 @@ class Dispatcher:
     def __init__(self, runtime: Runtime) -> None:
         self._critical = runtime.critical
         self._currency = runtime.currency
+        self._ledger = runtime.ledger
         of = runtime.assembly.of
         self._prepare = of(Plugin.prepare_interaction)
         self._rates = of(Plugin.choose_exchange_rate)
@@ -58,13 +59,20 @@ class Dispatcher:
     def isolated(
         self, unit: Unit, plugin: Plugin, hook: str, call: Callable[[], R]
     ) -> tuple[R | None, Exception | None]:
-        """Call within a savepoint; what is raised is recorded as a fault and returned."""
+        """
+        Call within a savepoint; what is raised is recorded as a fault and returned.
+
+        What the plugin wrote or decided in the call is undone then.
+        """
+        decisions = unit.context(plugin).decisions
+        before = len(decisions)
         try:
             with unit.connection.savepoint():
                 return call(), None
         except Exception as error:
             if plugin.name in self._critical:
                 raise
+            del decisions[before:]
             faults.record_fault(
                 unit.connection, plugin=plugin.name, hook=hook, now=unit.now, error=error
             )
@@ -78,7 +86,7 @@ class Dispatcher:
                 unit,
                 plugin,
                 self._prepare.name,
-                lambda prepare=prepare, plugin=plugin, event=event: _draft_or_none(  # type: ignore[misc]
+                lambda prepare=prepare, plugin=plugin, event=event: self._recordable(  # type: ignore[misc]
                     prepare(unit.context(plugin), event)
                 ),
             )
@@ -93,18 +101,34 @@ class Dispatcher:
                 "plugin answers choose_exchange_rate"
             )
         wanted = ExchangeRateWanted(currency=currency, base=self._currency, at=at)
+        amount = Money(minor, currency)
         for plugin, choose in self._rates:
-            rate, _ = self.isolated(
+            base, _ = self.isolated(
                 unit,
                 plugin,
                 self._rates.name,
-                lambda choose=choose, plugin=plugin: _rate_or_none(  # type: ignore[misc]
-                    choose(unit.context(plugin), wanted)
+                lambda choose=choose, plugin=plugin: self._converted(  # type: ignore[misc]
+                    amount, choose(unit.context(plugin), wanted)
                 ),
             )
-            if rate is not None:
-                return Money(minor, currency).convert(rate, self._currency).amount_minor
+            if base is not None:
+                return base
         return None
+
+    def _converted(self, amount: Money, rate: object) -> int | None:
+        if rate is None:
+            return None
+        if not (isinstance(rate, Decimal) and rate.is_finite() and rate > 0):
+            raise TypeError(f"choose_exchange_rate returned {rate!r}, a positive Decimal expected")
+        return amount.convert(rate, self._currency).amount_minor
+
+    def _recordable(self, answer: object) -> Draft | None:
+        if answer is None:
+            return None
+        if not isinstance(answer, Draft):
+            raise TypeError(f"prepare_interaction returned {answer!r}, a Draft or None expected")
+        self._ledger.encode(answer)
+        return answer
 
     def refusals(self, unit: Unit, proposed: StageChangeProposed) -> list[str]:
         """Return every guard's reason to refuse; none means that the change may happen."""
@@ -130,14 +154,15 @@ class Dispatcher:
         """
         if not calls:
             return
+        before = [len(unit.context(call.plugin).decisions) for call in calls]
         try:
             with unit.connection.savepoint():
                 for call in calls:
                     call.run(unit.context(call.plugin), call.event)
             return
         except Exception:
-            for call in calls:
-                unit.context(call.plugin).take_decisions()
+            for call, count in zip(calls, before, strict=True):
+                del unit.context(call.plugin).decisions[count:]
         for call in calls:
             _, error = self.isolated(
                 unit,
@@ -146,7 +171,6 @@ class Dispatcher:
                 lambda call=call: call.run(unit.context(call.plugin), call.event),  # type: ignore[misc]
             )
             if error is not None:
-                unit.context(call.plugin).take_decisions()
                 unit.opening.owes = True
                 faults.add_debt(
                     unit.connection,
@@ -155,15 +179,3 @@ class Dispatcher:
                     first=call.first,
                 )
                 faults.add_missed(unit.connection, call.plugin.name, call.missed)
-
-
-def _draft_or_none(answer: object) -> Draft | None:
-    if answer is None or isinstance(answer, Draft):
-        return answer
-    raise TypeError(f"prepare_interaction returned {answer!r}, a Draft or None expected")
-
-
-def _rate_or_none(answer: object) -> Decimal | None:
-    if answer is None or (isinstance(answer, Decimal) and answer > 0):
-        return answer
-    raise TypeError(f"choose_exchange_rate returned {answer!r}, a positive Decimal expected")

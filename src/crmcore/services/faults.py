@@ -84,14 +84,8 @@ def count_debt(connection: Connection) -> Mapping[str, int]:
     return dict(connection.execute(_count))
 
 
-def add_debt(
-    connection: Connection, plugin: str, customers: Iterable[int], *, first: int | None
-) -> None:
-    """
-    Note that *plugin* owes work for *customers* from interaction *first* on.
-
-    With *first* None everything is to be made anew, and nothing decided. An older debt stays.
-    """
+def add_debt(connection: Connection, plugin: str, customers: Iterable[int], *, first: int) -> None:
+    """Note that *plugin* owes work from interaction *first* on; an older debt stays."""
     database = connection.database
     owe = database.once("owe", lambda: database.portable.insert(debt).on_conflict_do_nothing())
     connection.insert_rows(owe, [(plugin, c, first, None) for c in sorted(customers)])

@@ -64,13 +64,8 @@ class IdentityService:
         self._known = select(customer.c.customer_id).where(
             portable.is_in(customer.c.customer_id, "customers")
         )
-        # The least of a customer's identifiers: it depends on what they are, not on which came
-        # first, so a decision keyed by it is the same in any order of arrival.
-        name = identifier.c.scheme + ":" + identifier.c.identifier_value
-        self._least = (
-            select(identifier.c.customer_id, func.min(name))
-            .where(portable.is_in(identifier.c.customer_id, "customers"))
-            .group_by(identifier.c.customer_id)
+        self._references = select(customer.c.customer_id, customer.c.reference).where(
+            portable.is_in(customer.c.customer_id, "customers")
         )
 
     def find(
@@ -105,7 +100,7 @@ class IdentityService:
         """
         found = self.find(connection, {name: None for names in named for name in names})
         last: int | None = None
-        new_customers: list[tuple[int, int]] = []
+        new_customers: list[tuple[int, int, str]] = []
         new_identifiers: list[tuple[str, str, int, int]] = []
         owners: list[int] = []
         for names in named:
@@ -118,7 +113,7 @@ class IdentityService:
                 if last is None:
                     last = connection.execute(_last)[0][0] or 0
                 owner = last = last + 1
-                new_customers.append((owner, now))
+                new_customers.append((owner, now, self.keyed_hash(":".join(min(names)))))
             for name in names:
                 if name not in found:
                     found[name] = owner
@@ -147,10 +142,10 @@ class IdentityService:
         Raises `CustomerNotFoundError` for an id that is no customer's.
         """
         wanted = set(customers)
-        rows = connection.execute(self._least, customers=json_list(wanted))
-        named = {customer_id: self.keyed_hash(name) for customer_id, name in rows}
-        self.check_known(connection, wanted - named.keys())
-        return {c: named.get(c, f"customer-{c}") for c in wanted}
+        rows = connection.execute(self._references, customers=json_list(wanted))
+        for missing in sorted(wanted - {customer_id for customer_id, _ in rows}):
+            raise CustomerNotFoundError(f"customer {missing}")
+        return dict(rows)
 
     def keyed_hash(self, text: str) -> str:
         """Return 128 bits of HMAC-SHA-256 under the database's own secret, as hexadecimal."""

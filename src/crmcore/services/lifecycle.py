@@ -11,6 +11,7 @@ from typing import Any
 from attrs import field, frozen
 from sqlalchemy import func, select
 
+from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.domain.kinds import CORE_KINDS, STAGE_REFUSED
 from crmcore.domain.lifecycle import Change, Fact, Lifecycle, Machine, Position, Step
@@ -122,7 +123,7 @@ class LifecycleService:
         moved: Moved,
         *,
         until: int | None = None,
-        refused: dict[int, set[Step]] | None = None,
+        refused: dict[Key, set[Step]] | None = None,
         taken: dict[Key, set[Step]] | None = None,
         decide: bool = True,
     ) -> None:
@@ -131,7 +132,7 @@ class LifecycleService:
         now = unit.opening.time_run if until is None else until
         for key, (standing, facts) in standings.items():
             first = standing.position.changes + 1
-            known = (refused or {}).get(key[0], set())
+            known = (refused or {}).get(key, set())
             if decide and self._dispatcher.guards_stages:
                 allowed = (taken or {}).get(key, set())
                 changes = self._guarded(unit, standing, facts, now, known, allowed, moved)
@@ -157,8 +158,9 @@ class LifecycleService:
         self._positions.forget(connection, customers)
         standings = {}
         for key, facts in self._positions.facts_of(connection, customers).items():
-            # Nobody is told of a past that was not told when it happened.
-            announced = before[key].announced if key in before else ""
+            # A rebuild tells nobody of a past that was not told when it happened.
+            fresh = self.lifecycle.initial if decide else ""
+            announced = before[key].announced if key in before else fresh
             standings[key] = Standing(key, self._machine.start(), announced), facts
         passed = set(unit.passed)
         self._fold(unit, standings, moved, refused=refused, taken=taken, decide=decide)
@@ -168,15 +170,15 @@ class LifecycleService:
             standing.announced = standing.position.stage
         self._positions.save(connection, untold)
 
-    def _refused(self, connection: Connection, customers: Iterable[int]) -> dict[int, set[Step]]:
-        found: dict[int, set[Step]] = {}
+    def _refused(self, connection: Connection, customers: Iterable[int]) -> dict[Key, set[Step]]:
+        found: dict[Key, set[Step]] = {}
         for customer_id, payload in connection.execute(
             self._refusals, customers=json_list(customers)
         ):
             values = json.loads(payload)
             if values["lifecycle"] == self.lifecycle.name:
                 step = (values["from_stage"], values["to_stage"], values["evidence"])
-                found.setdefault(customer_id, set()).add(step)
+                found.setdefault((customer_id, values["subject"]), set()).add(step)
         return found
 
     def _guarded(
@@ -229,6 +231,7 @@ class LifecycleService:
             Draft(
                 STAGE_REFUSED,
                 customer=key[0],
+                occurred_at=to_datetime(change.effective_at),
                 source="crmcore",
                 source_key=f"refused:{identity.keyed_hash(step)}/{reference}",
                 caused_by=change.caused_by,

@@ -165,18 +165,24 @@ class Recorder:
             missed = [change for change in changes if change.customer_id in owed]
             faults.add_missed(unit.connection, plugin.name, missed)
             if mine:
-                calls.append(self.changed_call(plugin, run, mine))
+                calls.append(self.changed_call(unit, plugin, run, mine))
         return calls
 
-    def changed_call(self, plugin: Plugin, run: Any, mine: tuple[StageChanged, ...]) -> Call:
-        """Return the call that announces *mine* to a plugin."""
+    def changed_call(
+        self, unit: Unit, plugin: Plugin, run: Any, mine: tuple[StageChanged, ...]
+    ) -> Call:
+        """
+        Return the call that announces *mine* to a plugin.
+
+        If it fails, the plugin has had all that is recorded by now, and owes what comes next.
+        """
         return Call(
             plugin=plugin,
             hook=self._changed.name,
             run=run,
             event=StagesChanged(mine),
             customers={change.customer_id for change in mine},
-            first=None,
+            first=unit.opening.last_interaction + 1,
             missed=mine,
         )
 

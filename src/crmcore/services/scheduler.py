@@ -45,20 +45,29 @@ class Scheduler:
         return min((due for due in dues if due is not None), default=None)
 
     def run(self) -> None:
-        """Do all that has fallen due: stages first, then each plugin's timers by their instants."""
+        """
+        Do what falls due next: stages up to the earliest timers' instant, then those timers.
+
+        Where no timer has fallen due, stages up to now.
+        """
         with self._begin() as unit:
+            waiting = [
+                (due, name)
+                for name, due in timers.due_batches(unit.connection, unit.now)
+                if name in self._run
+            ]
+            until = min((due for due, _ in waiting), default=unit.now)
             changed: list[StageChanged] = []
             refused: list[Encoded] = []
             for lifecycle in self._lifecycles:
-                moved = lifecycle.advance(unit, unit.now)
+                moved = lifecycle.advance(unit, until)
                 changed += moved.changed
                 refused += moved.refused
-            unit.let_time_run()
+            unit.let_time_run(until)
             self._recorder.record_decisions(unit, changed, refused)
-            batches = timers.due_batches(unit.connection, unit.now)
-        for name, set_for in batches:
-            if name in self._run:
-                self._fire(self._plugins[name], set_for)
+        for name, plugin in self._plugins.items():
+            if (until, name) in waiting:
+                self._fire(plugin, until)
 
     def _fire(self, plugin: Plugin, due: int) -> None:
         with self._begin() as unit:
@@ -68,10 +77,11 @@ class Scheduler:
                 if claimed:
                     late = last_recorded_at(unit.connection) >= due
                     event = TimersDue(timers=tuple(claimed), due=due, late=late)
-                    self._run[plugin.name](unit.context(plugin), event)
+                    context = unit.context(plugin)
+                    context.firing = due
+                    self._run[plugin.name](context, event)
 
             _, error = self._dispatcher.isolated(unit, plugin, self._hook.name, fire)
             if error is not None:
-                unit.context(plugin).take_decisions()
                 timers.fail(unit.connection, plugin.name, due, unit.now)
             self._recorder.record_decisions(unit)

@@ -32,6 +32,11 @@ _due = (
     .distinct()
     .order_by(timer.c.due_at)
 )
+_unpark = (
+    update(timer)
+    .where(timer.c.parked_at.is_not(None))
+    .values(parked_at=None, attempt=0, run_at=bindparam("now"))
+)
 _claim = (
     select(timer.c.timer_key, timer.c.customer_id, timer.c.attempt)
     .where(
@@ -84,7 +89,7 @@ def next_run(connection: Connection, plugins: Container[str]) -> int | None:
 
 
 def due_batches(connection: Connection, now: int) -> list[tuple[str, int]]:
-    """Return the plugins with timers to be tried, each with the instant they were set for."""
+    """Return the plugins with timers to be tried, with the instants they were set for, in order."""
     return [(plugin, due) for plugin, due in connection.execute(_due, now=now)]
 
 
@@ -111,6 +116,11 @@ def fail(connection: Connection, plugin: str, due: int, now: int) -> None:
             again=now + _FIRST_DELAY * 2**attempt,
             parked=now if attempt + 1 >= MOST_ATTEMPTS else None,
         )
+
+
+def unpark(connection: Connection, now: int) -> None:
+    """Let parked timers be tried again: whoever starts anew may have been mended."""
+    connection.change(_unpark, now=now)
 
 
 def count_parked(connection: Connection) -> dict[str, int]:

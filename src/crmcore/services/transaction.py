@@ -47,6 +47,18 @@ class Recorded:
         return len(self.ids) - self.new
 
 
+def record_one(
+    unit: Unit, recorder: Recorder, kind: str | Draft, values: DraftFields
+) -> Interaction:
+    """Record one interaction, and return it as it is in the ledger."""
+    ledger = unit.runtime.ledger
+    draft = kind if isinstance(kind, Draft) else make_draft(kind, ledger.currency, values)
+    batch = recorder.record(unit, [draft])
+    if batch.new:
+        return ledger.as_interaction(batch.new[0])
+    return ledger.read(unit.connection, IdList(tuple(batch.ids)))[0]
+
+
 class Transaction:
     """An open transaction: what is recorded in it is kept together, or not at all."""
 
@@ -66,19 +78,16 @@ class Transaction:
 
         Takes a `Draft`, or what `Crm.record` takes.
         """
-        ledger = self._unit.runtime.ledger
-        draft = kind if isinstance(kind, Draft) else make_draft(kind, ledger.currency, values)
-        batch = self._recorder.record(self._unit, [draft])
-        if batch.new:
-            return ledger.as_interaction(batch.new[0])
-        return ledger.read(self._unit.connection, IdList(tuple(batch.ids)))[0]
+        with self._unit.whole():
+            return record_one(self._unit, self._recorder, kind, values)
 
     def record_many(self, drafts: Iterable[Draft]) -> Recorded:
         """Record a batch of interactions, each once."""
         drafts = list(drafts)
         if not drafts:
             return Recorded((), 0)
-        batch = self._recorder.record(self._unit, drafts)
+        with self._unit.whole():
+            batch = self._recorder.record(self._unit, drafts)
         return Recorded(batch.ids, len(batch.new))
 
     @contextmanager
@@ -89,8 +98,9 @@ class Transaction:
         Such as `with crm.begin() as tx, tx.acting(Tiering) as (tiering, ctx): ...`.
         """
         found = find_plugin(self._unit.runtime.assembly, plugin)
-        yield found, self._unit.context(found)
-        self._recorder.record_decisions(self._unit)
+        with self._unit.whole():
+            yield found, self._unit.context(found)
+            self._recorder.record_decisions(self._unit)
 
     def next_due(self) -> int | None:
         """Return the next instant at which something falls due, in microseconds, or None."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import evolve
 from sqlalchemy import Executable, Table, bindparam, func, select
 
-from crmcore.domain.clock import Calendar, Clock
+from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.errors import InputError, ModeError
 from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
@@ -35,9 +36,22 @@ class Unit:
         self.actor = actor
         self.now = runtime.clock.now()
         self.passed: set[int] = set()
-        """The instants at which time alone moved somebody on, while new facts were folded."""
+        """The instants at which something fell due, or will, as facts were recorded."""
         self._contexts: dict[str, PluginContext] = {}
         self._opening: Opening | None = None
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Undo all that is done inside if it raises, so that the shop may catch it and go on."""
+        try:
+            with self.connection.savepoint():
+                yield
+        except BaseException:
+            self._opening = None
+            self.passed.clear()
+            for context in self._contexts.values():
+                context.decisions.clear()
+            raise
 
     @property
     def opening(self) -> Opening:
@@ -46,15 +60,15 @@ class Unit:
             self._opening = Opening.read(self.connection)
         return self._opening
 
-    def let_time_run(self) -> None:
+    def let_time_run(self, instant: int) -> None:
         """
-        Note that all that falls due by now has happened.
+        Note that all that time alone brings about by *instant* has happened.
 
         Stages follow from the facts and from this instant, which only the scheduler moves on.
         """
-        if self.now > self.opening.time_run:
-            self.opening.time_run = self.now
-            write_setting(self.connection, TIME_RUN, str(self.now))
+        if instant > self.opening.time_run:
+            self.opening.time_run = instant
+            write_setting(self.connection, TIME_RUN, str(instant))
 
     def context(self, plugin: Plugin) -> PluginContext:
         """Return the transaction as *plugin* sees it."""
@@ -72,6 +86,7 @@ class PluginContext:
         self._connection = unit.connection
         self._plugin = plugin
         self.mode: Mode = "live"
+        self.firing: int | None = None  # what timers are due for, while they are acted upon
         self.decisions: list[Encoded] = []
 
     @property
@@ -105,6 +120,7 @@ class PluginContext:
                 )
             owners.append(draft.customer)
         references = runtime.identity.references(self._connection, owners)
+        self._check_currencies(drafts)
         source = own_source(self._plugin.name)
         self.decisions += [
             runtime.ledger.encode(
@@ -144,6 +160,12 @@ class PluginContext:
 
     def set_timer(self, key: str, due: int, customer: int | None = None) -> None:
         self._live("set a timer")
+        if self.firing is not None and due <= self.firing:
+            raise InputError(
+                f"timer {key!r} fell due at {to_datetime(self.firing)} and was set again for "
+                f"{to_datetime(due)}; a later instant is expected, or it would never end"
+            )
+        self._unit.passed.add(due)
         timers.set_timer(self._connection, self._plugin.name, key, due, customer)
 
     def cancel_timer(self, key: str, customer: int | None = None) -> None:
@@ -180,6 +202,16 @@ class PluginContext:
             raise ModeError(
                 f"plugin {self._plugin.name!r} tried to {what} while its tables are made anew; "
                 "only live hooks decide"
+            )
+
+    def _check_currencies(self, drafts: Iterable[Draft]) -> None:
+        """Refuse a foreign amount nobody can convert here, where the plugin can be told."""
+        base = self._unit.runtime.currency
+        foreign = {d.amount.currency for d in drafts if d.amount} - {base}
+        if foreign and not self._unit.runtime.assembly.of(Plugin.choose_exchange_rate):
+            raise InputError(
+                f"a decision has an amount in {min(foreign)}, the shop counts in {base}, and no "
+                "plugin answers choose_exchange_rate"
             )
 
     def _own(self, table: Table) -> None:
