@@ -177,7 +177,9 @@ class Crm:
         """Return what is known of a customer, with the *most* latest interactions."""
         customer_id = self._id_of(known)
         with self._read() as unit:
-            return self._customers.view(unit, customer_id, most=most)
+            view = self._customers.view(unit, customer_id, most=most)
+        self._note_raised(unit)
+        return view
 
     def why_stages(self, known: Known) -> list[StageStep]:
         """Return a customer's way through the stages, each step with its reason and causes."""
@@ -192,15 +194,33 @@ class Crm:
             return self._why.decisions(unit.connection, customer_id)
 
     def report(self, name: str) -> ReportResult:
-        """Return what the report of that name finds in the present state."""
+        """
+        Return what the report of that name finds in the present state.
+
+        Raises:
+            ConfigurationError: If there is no such report.
+            PluginError: If it raises, or finds something else than a `ReportResult`.
+        """
         reports = self._runtime.assembly.reports
         if name not in reports:
             raise ConfigurationError(
                 f"no report is named {name!r}; there are: {', '.join(sorted(reports)) or 'none'}"
             )
         owner = self._owner_of_report(name)
+        found: object = None
         with self._read() as unit:
-            return reports[name].run(unit.context(owner))
+            try:
+                found = reports[name].run(unit.context(owner))
+            except Exception as error:
+                unit.raised.append((owner.name, "report", error))
+        self._note_raised(unit)
+        for _, _, cause in unit.raised:
+            raise PluginError(
+                owner.name, f"report {name!r} raised {type(cause).__name__}: {cause}"
+            ) from cause
+        if not isinstance(found, ReportResult):
+            raise PluginError(owner.name, f"report {name!r} gave {found!r}, ReportResult expected")
+        return found
 
     def plugin(self, wanted: type[PluginT]) -> PluginT:
         """Return the plugin of that class."""
@@ -353,6 +373,15 @@ class Crm:
     def _read(self) -> Iterator[Unit]:
         with self._runtime.database.begin(read_only=True) as connection:
             yield Unit(self._runtime, connection)
+
+    def _note_raised(self, read: Unit) -> None:
+        """Note what plugins raised while a transaction only read."""
+        if read.raised:
+            with self._begin() as unit:
+                for plugin, hook, error in read.raised:
+                    faults.record_fault(
+                        unit.connection, plugin=plugin, hook=hook, now=unit.now, error=error
+                    )
 
     def _id_of(self, known: Known) -> int:
         if isinstance(known, int):

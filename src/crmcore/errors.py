@@ -47,13 +47,13 @@ class InputError(CrmError, ValueError):
 class UnknownKindError(InputError):
     """No kind of interaction has the name."""
 
-    def __init__(self, kind: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: object, known: Iterable[str]) -> None:
         super().__init__(kind)
         self.kind = kind
         self.known = tuple(known)
 
     def __str__(self) -> str:
-        hint = nearest(self.kind, self.known)
+        hint = nearest(self.kind, self.known) if isinstance(self.kind, str) else ""
         return f"unknown kind {self.kind!r}{hint}; `crm hooks --kinds` lists those registered"
 
 

@@ -13,8 +13,14 @@ from crmcore.errors import ConfigurationError, InstantError, nearest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-DAY = 86_400_000_000
+ONE_DAY = timedelta(days=1)
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
 """Microseconds in a day of 24 hours."""
+FIRST = (datetime(1900, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+"""The earliest instant that is accepted."""
+LAST = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+"""The latest one. Days can be counted from either without leaving the years 1 to 9999."""
 
 
 def to_instant(moment: datetime) -> int:
@@ -22,19 +28,36 @@ def to_instant(moment: datetime) -> int:
     Return *moment* as microseconds since 1970 UTC.
 
     Raises:
-        InstantError: If *moment* has no zone; guessing one would move a customer's orders.
+        InstantError: If *moment* is no datetime, lies before 1900 or after 2200-01-01 UTC, or has
+            no zone; guessing one would move a customer's orders.
     """
-    if moment.tzinfo is None:
+    if not isinstance(moment, datetime):
+        raise InstantError(f"{moment!r} is not an instant; an aware datetime is expected")
+    try:
+        instant = (moment - EPOCH) // MICROSECOND
+    except TypeError as error:
         raise InstantError(
             f"{moment.isoformat()} has no time zone; give an aware datetime, "
             "such as one with tzinfo=UTC"
+        ) from error
+    if not FIRST <= instant <= LAST:
+        raise InstantError(
+            f"{moment.isoformat()} is out of range; an instant from 1900-01-01 to 2200-01-01 UTC "
+            "is expected"
         )
-    return (moment - EPOCH) // MICROSECOND
+    return instant
 
 
 def to_datetime(instant: int) -> datetime:
     """Return the instant as an aware datetime in UTC."""
-    return EPOCH + timedelta(microseconds=instant)
+    try:
+        return EPOCH + timedelta(microseconds=instant)
+    except OverflowError as error:
+        raise _out_of_range(f"{instant} microseconds since 1970") from error
+
+
+def _out_of_range(found: object) -> InstantError:
+    return InstantError(f"{found} is out of range; a day within the years 1 to 9999 is expected")
 
 
 class Clock(Protocol):
@@ -68,12 +91,31 @@ class VirtualClock:
 
 @lru_cache(maxsize=65_536)
 def _start_of(day: date, zone: ZoneInfo) -> int:
-    return to_instant(datetime.combine(day, time.min, tzinfo=zone))
+    midnight = datetime.combine(day, time.min)
+    # Of a midnight that comes twice, this is the first; of one in a gap, it lies behind the gap.
+    start = (midnight.replace(tzinfo=zone) - EPOCH) // MICROSECOND
+
+    def has_come(instant: int) -> bool:
+        return to_datetime(instant).astimezone(zone).replace(tzinfo=None) >= midnight
+
+    if to_datetime(start).astimezone(zone).replace(tzinfo=None) == midnight:
+        return start
+    low, high = (start - 2 * DAY) // SECOND, -(-start // SECOND)  # offsets change at whole seconds
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if has_come(middle * SECOND) else (middle, high)
+    return high * SECOND
 
 
 @frozen
 class Calendar:
-    """Civil days in one time zone. Where midnight does not exist, the day starts when it ends."""
+    """
+    Civil days in one time zone.
+
+    A day starts at the first instant at which a clock on the wall shows it. Where there is no
+    midnight, that is when the gap ends; where there are two, the first. A day that was skipped
+    altogether starts with the next.
+    """
 
     zone: ZoneInfo = field(default=ZoneInfo("UTC"))
 
@@ -88,16 +130,32 @@ class Calendar:
 
     def day_of(self, instant: int) -> date:
         """Return the civil day on which *instant* falls."""
-        return to_datetime(instant).astimezone(self.zone).date()
+        try:
+            return to_datetime(instant).astimezone(self.zone).date()
+        except OverflowError as error:
+            raise _out_of_range(f"{instant} microseconds since 1970") from error
 
     def start_of(self, day: date) -> int:
-        """Return the instant at which *day* starts."""
-        return _start_of(day, self.zone)
+        """Return the first instant of *day*, which is never later than any other of it."""
+        try:
+            return _start_of(day, self.zone)
+        except OverflowError as error:
+            raise _out_of_range(day) from error
 
     def midnight_after(self, instant: int, *, days: int) -> int:
-        """Return the first start of a day with *days* whole days passed since *instant*."""
+        """
+        Return the first start of a day with *days* whole days passed since *instant*.
+
+        The days are counted from the first start of a day at or after *instant*, so a later
+        instant never has an earlier midnight.
+        """
         if self.zone.key == "UTC":
             return -(-(instant + days * DAY) // DAY) * DAY
         day = self.day_of(instant)
-        exact = self.start_of(day) == instant
-        return self.start_of(day + timedelta(days=days if exact else days + 1))
+        try:
+            # A second turn, as clocks put back show a day again that had started before.
+            while _start_of(day, self.zone) < instant:
+                day += ONE_DAY
+            return _start_of(day + timedelta(days=days), self.zone)
+        except OverflowError as error:
+            raise _out_of_range(f"{days} days after {to_datetime(instant)}") from error

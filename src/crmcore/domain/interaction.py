@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from attrs import field, frozen
 
 from crmcore.domain.clock import to_datetime
 from crmcore.domain.identity import SCHEMES, Identifier, normalise
-from crmcore.domain.kind import KindRegistry
+from crmcore.domain.kind import KindRegistry, is_encodable
 from crmcore.domain.money import Money
 from crmcore.errors import InputError, nearest
 
 Origin = Literal["observed", "decided"]
+
+_LARGEST: Final = 2**63 - 1  # what a 64-bit column holds
+_SMALLEST: Final = -_LARGEST
+_LONGEST_KEY: Final = 255
+_TEXTS: Final = ("source", "source_key", "channel", "actor", "subject", "thread", "touch")
+_LINE_TEXTS: Final = ("product", "variant", "category", "key", "undoes")
+_LINE_NUMBERS: Final = ("quantity", "amount_minor", "cost_minor")
 
 
 @frozen(kw_only=True)
@@ -123,9 +130,125 @@ def make_draft(kind: str, currency: str, values: Mapping[str, Any]) -> Draft:
     amount = fields.pop("amount", None)
     if amount is not None and not isinstance(amount, Money):
         amount = Money.of(amount, currency)
-    identifiers = (*fields.pop("identifiers", ()), *named)
-    lines = tuple(fields.pop("lines", ()))
+    identifiers = (*_several("identifiers", fields.pop("identifiers", ())), *named)
+    lines = _several("lines", fields.pop("lines", ()))
     return Draft(kind, identifiers=identifiers, amount=amount, lines=lines, **fields)
+
+
+def _several(name: str, values: object) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name} is {values!r}; a list or tuple is expected")
+    return tuple(values)
+
+
+def is_plain(draft: Draft) -> bool:
+    """
+    Return whether a quick look finds all fields as they should be, as in almost every draft.
+
+    Of the others, `check_draft` tells what is wrong, if anything is. Looking is written out, as
+    it is done for every interaction there is.
+    """
+    source, key = draft.source, draft.source_key
+    if not (
+        type(source) is str
+        and source
+        and source.isascii()
+        and (key is None or (type(key) is str and key.isascii() and 0 < len(key) <= _LONGEST_KEY))
+        and ((text := draft.channel) is None or (type(text) is str and text.isascii()))
+        and ((text := draft.actor) is None or (type(text) is str and text.isascii()))
+        and ((text := draft.subject) is None or (type(text) is str and text.isascii()))
+        and ((text := draft.thread) is None or (type(text) is str and text.isascii()))
+        and ((text := draft.touch) is None or (type(text) is str and text.isascii()))
+        and ((n := draft.customer) is None or (type(n) is int and _SMALLEST <= n <= _LARGEST))
+        and ((n := draft.caused_by) is None or (type(n) is int and _SMALLEST <= n <= _LARGEST))
+        and type(draft.identifiers) is tuple
+        and type(draft.lines) is tuple
+    ):
+        return False
+    for name in draft.identifiers:
+        if not (
+            type(name) is Identifier
+            and type(name.scheme) is str
+            and type(value := name.value) is str
+            and value
+            and value.isascii()
+        ):
+            return False
+    for line in draft.lines:
+        if not (
+            type(line) is Line
+            and type(line.product) is str
+            and line.product.isascii()
+            and type(n := line.quantity) is int
+            and _SMALLEST <= n <= _LARGEST
+            and type(n := line.amount_minor) is int
+            and _SMALLEST <= n <= _LARGEST
+            and ((text := line.variant) is None or (type(text) is str and text.isascii()))
+            and ((text := line.category) is None or (type(text) is str and text.isascii()))
+            and ((text := line.key) is None or (type(text) is str and text.isascii()))
+            and ((text := line.undoes) is None or (type(text) is str and text.isascii()))
+            and ((n := line.cost_minor) is None or (type(n) is int and _SMALLEST <= n <= _LARGEST))
+        ):
+            return False
+    return True
+
+
+def check_draft(draft: Draft) -> None:
+    """
+    Refuse a draft that cannot be stored.
+
+    Raises:
+        InputError: Names the field, what was found and what is expected.
+    """
+    for name in _TEXTS:
+        _check_text(name, getattr(draft, name), needed=name == "source")
+    key = draft.source_key
+    if key is not None and len(key) > _LONGEST_KEY:
+        raise InputError(f"source_key has {len(key)} characters; 1 to {_LONGEST_KEY} are expected")
+    if key == "":
+        raise InputError(f"source_key is empty; 1 to {_LONGEST_KEY} characters, or None, expected")
+    for name in ("customer", "caused_by"):
+        _check_whole(name, getattr(draft, name), needed=False)
+    for place, identifier in enumerate(_listed("identifiers", draft.identifiers, Identifier)):
+        _check_text(f"identifiers[{place}].scheme", identifier.scheme, needed=True)
+        _check_text(f"identifiers[{place}].value", identifier.value, needed=True)
+    for place, line in enumerate(_listed("lines", draft.lines, Line)):
+        for name in _LINE_TEXTS:
+            _check_text(f"lines[{place}].{name}", getattr(line, name), needed=name == "product")
+        for name in _LINE_NUMBERS:
+            _check_whole(f"lines[{place}].{name}", getattr(line, name), needed=name != "cost_minor")
+
+
+def _check_text(name: str, value: object, *, needed: bool) -> None:
+    if value is None and not needed:
+        return
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r}; text{'' if needed else ' or None'} is expected")
+    if needed and not value:
+        raise InputError(f"{name} is empty; text is expected")
+    if not is_encodable(value):
+        raise InputError(
+            f"{name} is {value!r}, which holds half of a surrogate pair; text expected"
+        )
+
+
+def _check_whole(name: str, value: object, *, needed: bool) -> None:
+    if value is None and not needed:
+        return
+    if type(value) is not int:
+        wanted = "a whole number" if needed else "a whole number or None"
+        raise InputError(f"{name} is {value!r}; {wanted} is expected")
+    if abs(value) > _LARGEST:
+        raise InputError(f"{name} is {value}; a whole number of 64 bits is expected")
+
+
+def _listed(name: str, values: object, wanted: type) -> Sequence[Any]:
+    if not isinstance(values, tuple | list):
+        raise InputError(f"{name} is {values!r}; a tuple of {wanted.__name__} is expected")
+    for place, value in enumerate(values):
+        if not isinstance(value, wanted):
+            raise InputError(f"{name}[{place}] is {value!r}; a {wanted.__name__} is expected")
+    return values
 
 
 @frozen(kw_only=True)

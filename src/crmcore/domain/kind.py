@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from operator import or_
-from typing import Any, Final, Literal, Self, get_args
+from types import UnionType
+from typing import Any, Final, Literal, Self, Union, get_args, get_origin
 
 import attrs
 import cattrs
@@ -36,7 +38,11 @@ ERASED: Final = Erased()
 
 
 def personal(**arguments: Any) -> Any:
-    """Return an attrs field whose value is kept apart, so that erasure can empty it."""
+    """
+    Return an attrs field whose value is kept apart, so that erasure can empty it.
+
+    It is for the fields of the payload class itself, not of classes within it.
+    """
     metadata = {**arguments.pop("metadata", {}), "crmcore_personal": True}
     return field(metadata=metadata, **arguments)
 
@@ -98,14 +104,63 @@ def _problems(error: BaseException, path: str = "") -> list[str]:
     if isinstance(error, ForbiddenExtraKeysError):
         known = [a.name for a in attrs.fields(error.cl) if a.init]
         fields = ", ".join(known) or "none"
+        extra: Iterable[object] = error.extra_fields
         return [
             f"unknown field {'.'.join(filter(None, (path, name)))!r}{nearest(name, known)}; "
             f"fields: {fields}"
-            for name in sorted(error.extra_fields)
+            if isinstance(name, str)
+            else _no_text(path, name)
+            for name in sorted(extra, key=str)
         ]
     if isinstance(error, KeyError):
         return [f"field {path or error.args[0]!r} is missing"]
     return [f"field {path!r}: {error}" if path else str(error)]
+
+
+def _no_text(path: str, key: object) -> str:
+    return f"{f'field {path!r}: ' if path else ''}key {key!r} is not text"
+
+
+def _unfit(value: object, path: str = "") -> Iterator[str]:
+    """Yield what keeps a value from being JSON that every database reads, with its path."""
+    where = f"field {path!r}: " if path else ""
+    key: object
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if isinstance(key, str):
+                yield from _unfit(key, f"{path}.{key}".lstrip("."))
+                yield from _unfit(each, f"{path}.{key}".lstrip("."))
+            else:
+                yield _no_text(path, key)
+    elif isinstance(value, list | tuple):
+        for place, each in enumerate(value):
+            yield from _unfit(each, f"{path}[{place}]")
+    elif isinstance(value, str):
+        if not is_encodable(value):
+            yield f"{where}{value!r} holds half of a surrogate pair, which is no text"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{where}{value!r} is not a number that JSON can hold"
+    elif not isinstance(value, int | None):
+        yield f"{where}{value!r} is not a value that JSON can hold"
+
+
+def _refuse_unfit(kind: Kind, values: Mapping[str, Any]) -> None:
+    try:
+        unfit = [*_unfit(values)]
+    except RecursionError:
+        unfit = ["it is nested too deeply, or holds itself"]
+    if unfit:
+        raise PayloadError(kind.name, unfit)
+
+
+def is_encodable(value: str) -> bool:
+    """Return whether text has a form in UTF-8, as it has unless it holds a lone surrogate."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def structuring_problems(error: BaseException) -> list[str]:
@@ -154,6 +209,68 @@ def strict_converter() -> cattrs.Converter:
     return converter
 
 
+_PRIMITIVE: Final = (str, int, float, bool, type(None), Erased)
+
+
+def _is_primitive(wanted: Any) -> bool:
+    """Return whether values of a type hold no others, so that no key can be other than text."""
+    if get_origin(wanted) in (Union, UnionType):
+        return all(_is_primitive(each) for each in get_args(wanted))
+    return any(wanted is each for each in _PRIMITIVE)
+
+
+def _classes_in(wanted: Any, seen: set[type]) -> Iterator[type]:
+    """Yield the attrs classes that values of a type may be of or hold."""
+    for cls in (wanted, get_origin(wanted)):
+        if isinstance(cls, type) and attrs.has(cls) and cls not in seen:
+            seen.add(cls)
+            yield cls
+            for inner in attrs.fields(attrs.resolve_types(cls)):
+                yield from _classes_in(inner.type, seen)
+    for each in get_args(wanted):
+        yield from _classes_in(each, seen)
+
+
+def _check(kind: Kind) -> None:
+    """Refuse a kind that could be recorded, and then not be read or not be erased."""
+    name: object = kind.name
+    aliases: object = kind.aliases
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{name!r} is not a name of a kind; text is expected")
+    if not isinstance(aliases, tuple) or not all(isinstance(alias, str) for alias in aliases):
+        raise ValueError(
+            f"kind {kind.name!r} has the aliases {kind.aliases!r}; a tuple of text is expected"
+        )
+    if kind.sign not in (-1, 0, 1):
+        raise ValueError(f"kind {kind.name!r} has the sign {kind.sign!r}; -1, 0 or 1 is expected")
+    if type(kind.version) is not int or kind.version < 1:
+        raise ValueError(
+            f"kind {kind.name!r} has the version {kind.version!r}; a whole number, 1 or more, is "
+            "expected"
+        )
+    missing = [str(v) for v in range(1, kind.version) if v not in kind.upcasters]
+    if missing:
+        raise ValueError(
+            f"kind {kind.name!r} is in version {kind.version} and has no upcaster for what was "
+            f"recorded in version {', '.join(missing)}; give upcasters={{{missing[0]}: ...}}"
+        )
+    try:
+        classes = list(_classes_in(kind.payload, set()))
+    except (NameError, TypeError) as error:
+        raise ValueError(
+            f"kind {kind.name!r}: a type in its payload {kind.payload.__name__} is not known where "
+            f"the class is defined: {error}"
+        ) from error
+    for cls in classes:
+        for each in attrs.fields(cls):
+            if cls is not kind.payload and each.metadata.get("crmcore_personal"):
+                raise ValueError(
+                    f"kind {kind.name!r}: {cls.__name__}.{each.name} is personal() and lies within "
+                    f"the payload {kind.payload.__name__}; only the payload's own fields can be "
+                    "erased, so make the field that holds it personal()"
+                )
+
+
 class KindRegistry:
     """The kinds known to one application, by name and alias."""
 
@@ -161,14 +278,18 @@ class KindRegistry:
         self._kinds: dict[str, Kind] = {}
         self._names: dict[str, Kind] = {}
         self._converter = strict_converter()
+        self._primitive: set[str] = set()
         for kind in kinds:
             self.add(kind)
 
     def add(self, kind: Kind) -> None:
-        """Add a kind; a name or alias already taken is a `ValueError`."""
+        """Add a kind; a name or alias already taken, or a kind that is not right, is an error."""
+        _check(kind)
         for name in (kind.name, *kind.aliases):
             if name in self._names:
                 raise ValueError(f"{name!r} already names {self._names[name].name!r}")
+        if all(_is_primitive(each.type) for each in attrs.fields(kind.payload)):
+            self._primitive.add(kind.name)
         self._kinds[kind.name] = kind
         self._names.update(dict.fromkeys((kind.name, *kind.aliases), kind))
 
@@ -181,7 +302,7 @@ class KindRegistry:
     def __getitem__(self, name: str) -> Kind:
         try:
             return self._names[name]
-        except KeyError:
+        except (KeyError, TypeError):
             raise UnknownKindError(name, self._names) from None
 
     def names(self) -> dict[str, Kind]:
@@ -197,28 +318,39 @@ class KindRegistry:
         """
         if payload is None:
             payload = {}
-        if not payload and kind.payload is Nothing:
+        if kind.payload is Nothing and payload == {}:
             return "{}", None
         if type(payload) is dict or isinstance(payload, Mapping):
-            try:
-                self._converter.structure(payload, kind.payload)
-            except Exception as error:
-                raise PayloadError(kind.name, _problems(error)) from error
             values = dict(payload)
         elif isinstance(payload, kind.payload):
-            values = self._converter.unstructure(payload)
+            values = self._unstructured(kind, payload)
         else:
             raise PayloadError(
                 kind.name,
                 [f"{type(payload).__name__} found, {kind.payload.__name__} or a dict expected"],
             )
         try:
-            if not kind.personal_fields:
+            self._converter.structure(values, kind.payload)
+        except Exception as error:
+            raise PayloadError(kind.name, _problems(error)) from error
+        if kind.name not in self._primitive:
+            _refuse_unfit(kind, values)
+        apart = kind.personal_fields
+        kept = {n: values.pop(n) for n in apart if n in values} if apart else {}
+        try:
+            if not apart:
                 return _json(values), None
-            kept = {n: values.pop(n) for n in kind.personal_fields if n in values}
             return _json(values), _json(kept) if kept else "{}"
         except (TypeError, ValueError) as error:
+            _refuse_unfit(kind, {**values, **kept})
             raise PayloadError(kind.name, [str(error)]) from error
+
+    def _unstructured(self, kind: Kind, payload: object) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = self._converter.unstructure(payload)
+        except Exception as error:
+            raise PayloadError(kind.name, [f"{type(error).__name__}: {error}"]) from error
+        return values
 
     def decode(self, name: str, version: int, payload: str, personal_values: str | None) -> Any:
         """Return the payload as an object of its kind's class, in the present version."""
@@ -257,4 +389,7 @@ _encoder = json.JSONEncoder(
 
 
 def _json(values: Mapping[str, Any]) -> str:
-    return _encoder.encode(values)
+    text = _encoder.encode(values)
+    if not (text.isascii() or is_encodable(text)):
+        raise ValueError("half of a surrogate pair is no text")
+    return text

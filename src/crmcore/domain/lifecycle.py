@@ -10,6 +10,8 @@ from attrs import define, field, frozen
 from crmcore.domain.clock import Calendar
 from crmcore.errors import ConfigurationError, nearest
 
+_ENDLESS: Final = 2**63
+
 Phase = Literal["pre-sale", "in-sale", "post-sale"]
 
 PREVIOUS: Final = "<previous>"
@@ -17,6 +19,9 @@ PREVIOUS: Final = "<previous>"
 
 ANY: Final = "<any>"
 """As the source of an edge: whatever stage the customer is in."""
+
+MOST_QUIET_DAYS: Final = 36_525
+"""A hundred years: from any instant that is accepted, so many days can be counted on."""
 
 
 def _names(names: Iterable[str]) -> frozenset[str]:
@@ -101,18 +106,43 @@ class Lifecycle:
     """Whether each subject, such as an order, has a stage of its own; others have none."""
 
     def __attrs_post_init__(self) -> None:
-        names = {stage.name for stage in self.stages}
+        names = [stage.name for stage in self.stages]
+        if not names:
+            raise ConfigurationError(f"lifecycle {self.name!r} has no stages; one is needed")
+        for name in names:
+            if name in (ANY, PREVIOUS) or names.count(name) > 1:
+                raise ConfigurationError(
+                    f"lifecycle {self.name!r} has the stage {name!r} twice, or keeps it for edges; "
+                    "each stage has a name of its own"
+                )
         for edge in self.edges:
-            for end in (edge.source, edge.target):
-                if end not in names | {ANY, PREVIOUS}:
-                    raise ConfigurationError(
-                        f"lifecycle {self.name!r} has no stage {end!r}{nearest(end, names)}"
-                    )
+            self._check_ends(edge, names)
+            if edge.quiet_days is not None and not 1 <= edge.quiet_days <= MOST_QUIET_DAYS:
+                raise ConfigurationError(
+                    f"lifecycle {self.name!r}: the edge from {edge.source!r} to {edge.target!r} "
+                    f"has quiet_days={edge.quiet_days!r}; 1 to {MOST_QUIET_DAYS} are expected"
+                )
             if edge.when is not None and edge.when.counter not in self.counters:
                 raise ConfigurationError(
                     f"lifecycle {self.name!r} has no counter {edge.when.counter!r}"
                     f"{nearest(edge.when.counter, self.counters)}"
                 )
+
+    def _check_ends(self, edge: Edge, names: Collection[str]) -> None:
+        for end, place, known in (
+            (edge.source, "leads from", ANY),
+            (edge.target, "leads to", PREVIOUS),
+        ):
+            if end == known or end in names:
+                continue
+            if end in (ANY, PREVIOUS):
+                raise ConfigurationError(
+                    f"lifecycle {self.name!r}: an edge {place} {end!r}; a stage, or {known!r}, is "
+                    "expected there"
+                )
+            raise ConfigurationError(
+                f"lifecycle {self.name!r} has no stage {end!r}{nearest(end, names)}"
+            )
 
     @property
     def initial(self) -> str:
@@ -197,16 +227,28 @@ class Position:
 
 
 class _Way(NamedTuple):
-    """An edge as a fold takes it: *place* is that of the condition's counter."""
+    """
+    An edge as a fold takes it.
+
+    It fits where the counter at *place*, if any, lies between *low* and *high*.
+    """
 
     target: str
     reason: str
     days: int
     place: int | None
-    when: AtLeast | AtMost | None
+    low: int
+    high: int
 
-    def fits(self, counts: Sequence[int]) -> bool:
-        return self.place is None or self.when is None or self.when.holds(counts[self.place])
+    @classmethod
+    def of(cls, edge: Edge, counters: Sequence[str]) -> _Way:
+        when, low, high = edge.when, -_ENDLESS, _ENDLESS
+        place = None if when is None else counters.index(when.counter)
+        if isinstance(when, AtLeast):
+            low = when.number
+        elif isinstance(when, AtMost):
+            high = when.number
+        return cls(edge.target, edge.reason, edge.quiet_days or 0, place, low, high)
 
 
 class Machine:
@@ -235,8 +277,7 @@ class Machine:
         self._by_fact: dict[tuple[str, str], list[_Way]] = {}
         self._by_time: dict[str, list[_Way]] = {}
         for edge in lifecycle.edges:
-            place = None if edge.when is None else self._counters.index(edge.when.counter)
-            way = _Way(edge.target, edge.reason, edge.quiet_days or 0, place, edge.when)
+            way = _Way.of(edge, self._counters)
             for source in self._phases if edge.source == ANY else [edge.source]:
                 for kind in edge.on:
                     self._by_fact.setdefault((source, kind), []).append(way)
@@ -280,8 +321,9 @@ class Machine:
             for way in self._by_time[position.stage]:
                 target = self._target(way, position)
                 if (
-                    self._calendar.midnight_after(since, days=way.days) == due
-                    and way.fits(position.counts)
+                    target != position.stage
+                    and self._calendar.midnight_after(since, days=way.days) == due
+                    and _fits(way, position.counts)
                     and (position.stage, target, evidence) not in refused
                 ):
                     self._enter(position, way, due, position.last_interaction, evidence, changes)
@@ -299,7 +341,7 @@ class Machine:
         position.last_interaction = fact.interaction_id
         for way in self._by_fact.get((position.stage, fact.kind), ()):
             target = self._target(way, position)
-            if target == position.stage or not way.fits(position.counts):
+            if target == position.stage or not _fits(way, position.counts):
                 continue
             evidence = fact.evidence
             if (position.stage, target, evidence) not in refused:
@@ -336,11 +378,18 @@ class Machine:
         ways = self._by_time.get(position.stage)
         if ways is None:
             return None
-        since = position.quiet_since
+        since, counts = position.quiet_since, position.counts
         found: int | None = None
+        days = due = 0
         for way in ways:
-            if way.fits(position.counts):
-                due = self._calendar.midnight_after(since, days=way.days)
-                if (after is None or due > after) and (found is None or due < found):
+            if way.place is None or way.low <= counts[way.place] <= way.high:
+                if way.days != days:  # edges that differ by their condition fall due together
+                    days = way.days
+                    due = self._calendar.midnight_after(since, days=days)
+                if (found is None or due < found) and (after is None or due > after):
                     found = due
         return found
+
+
+def _fits(way: _Way, counts: Sequence[int]) -> bool:
+    return way.place is None or way.low <= counts[way.place] <= way.high

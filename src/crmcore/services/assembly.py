@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -14,12 +14,14 @@ from attrs import frozen
 from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.kinds import CORE_KINDS
 from crmcore.domain.lifecycle import Lifecycle
+from crmcore.domain.trait import Trait
 from crmcore.errors import ConfigurationError, PluginError, nearest
-from crmcore.hooks import SPECS, Plugin
+from crmcore.hooks import SPECS, Plugin, Report
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+N = TypeVar("N", Lifecycle, Trait[Any], Report)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 RESERVED = frozenset({"shop", "core", "crm", "crmcore", "relationship", "database"})
@@ -68,12 +70,11 @@ class Assembly:
                 raise PluginError(plugin.name, str(error).replace("\n", " ")) from error
         self.kinds = KindRegistry(CORE_KINDS)
         self._collect_kinds()
-        self.lifecycles = self._collect(
-            Plugin.register_lifecycles, lambda lifecycle: lifecycle.name, lifecycles
-        )
-        self.traits = self._collect(Plugin.register_traits, lambda trait: trait.name)
-        self.reports = self._collect(Plugin.register_reports, lambda report: report.name)
-        self._check_names()
+        self.lifecycles, owners = self._collect(Plugin.register_lifecycles, Lifecycle, lifecycles)
+        self.traits, _ = self._collect(Plugin.register_traits, Trait)
+        self.reports, _ = self._collect(Plugin.register_reports, Report)
+        self._check_tables()
+        self._check_lifecycles(owners)
 
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self.plugins)
@@ -90,39 +91,33 @@ class Assembly:
 
     def _collect_kinds(self) -> None:
         owners: dict[str, str] = {}
-        problems = []
         for plugin, register in self.of(Plugin.register_kinds):
             for kind in _listed(plugin, register, Kind):
+                taken = {name: self.kinds.names().get(name) for name in (kind.name, *kind.aliases)}
+                for name, other in taken.items():
+                    if other is not None:
+                        raise _clash(plugin.name, owners.get(other.name), "the kind", name)
                 try:
                     self.kinds.add(kind)
-                    owners[kind.name] = plugin.name
                 except ValueError as error:
-                    owner = owners.get(kind.name, "the core")
-                    problems.append(f"{plugin.name!r} and {owner!r}: {error}")
-        if problems:
-            raise PluginError(self.plugins[0].name, "kinds clash: " + "; ".join(problems))
+                    raise PluginError(plugin.name, f"{register.__name__}: {error}") from error
+                owners[kind.name] = plugin.name
 
     def _collect(
-        self,
-        spec: Callable[[Any], Iterable[T]],
-        name_of: Callable[[T], str],
-        first: Iterable[T] = (),
-    ) -> dict[str, T]:
-        what = spec.__name__.removeprefix("register_")
-        found = {name_of(item): item for item in first}
-        owners = dict.fromkeys(found, "the core")
-        clashes = []
+        self, spec: Callable[[Any], Iterable[N]], wanted: type[N], first: Iterable[N] = ()
+    ) -> tuple[dict[str, N], dict[str, str]]:
+        """Return what plugins register, by name, and for each name the plugin it is from."""
+        found = {item.name: item for item in first}
+        owners: dict[str, str] = {}
         for plugin, register in self.of(spec):
-            for item in _listed(plugin, register, object):
-                name = name_of(item)
-                if name in found:
-                    clashes.append(f"{name!r} is from {owners[name]!r} and {plugin.name!r}")
-                found[name], owners[name] = item, plugin.name
-        if clashes:
-            raise PluginError(plugin.name, f"{what} clash: {'; '.join(clashes)}")
-        return found
+            for item in _listed(plugin, register, wanted):
+                if item.name in found:
+                    what = f"the {wanted.__name__.lower()}"
+                    raise _clash(plugin.name, owners.get(item.name), what, item.name)
+                found[item.name], owners[item.name] = item, plugin.name
+        return found, owners
 
-    def _check_names(self) -> None:
+    def _check_tables(self) -> None:
         for plugin in self.plugins:
             for table in plugin.tables:
                 if not table.table.name.startswith(f"crm_{plugin.name}_"):
@@ -130,16 +125,28 @@ class Assembly:
                         plugin.name,
                         f"table {table.table.name!r} must be named crm_{plugin.name}_<noun>",
                     )
+
+    def _check_lifecycles(self, owners: Mapping[str, str]) -> None:
         for lifecycle in self.lifecycles.values():
             for kind in sorted(lifecycle.kinds):
                 if kind not in self.kinds:
-                    raise ConfigurationError(
+                    problem = (
                         f"lifecycle {lifecycle.name!r} listens to the unknown kind {kind!r}"
                         f"{nearest(kind, self.kinds.names())}"
                     )
+                    if lifecycle.name in owners:
+                        raise PluginError(owners[lifecycle.name], problem)
+                    raise ConfigurationError(problem)
 
 
-def _listed(plugin: Plugin, register: Callable[[], Iterable[T]], wanted: type) -> Sequence[T]:
+def _clash(plugin: str, other: str | None, what: str, name: str) -> PluginError:
+    if other == plugin:
+        return PluginError(plugin, f"registers {what} {name!r} twice")
+    owner = "the core" if other is None else f"plugin {other!r}"
+    return PluginError(plugin, f"registers {what} {name!r}, which {owner} registers, too")
+
+
+def _listed(plugin: Plugin, register: Callable[[], Iterable[T]], wanted: type[T]) -> Sequence[T]:
     try:
         items = list(register())
     except Exception as error:
@@ -150,6 +157,12 @@ def _listed(plugin: Plugin, register: Callable[[], Iterable[T]], wanted: type) -
         if not isinstance(item, wanted):
             raise PluginError(
                 plugin.name, f"{register.__name__} gave {item!r}, {wanted.__name__} expected"
+            )
+        name = getattr(item, "name", None)
+        if not isinstance(name, str) or not name:
+            raise PluginError(
+                plugin.name,
+                f"{register.__name__} gave a {wanted.__name__} named {name!r}, text expected",
             )
     return items
 

@@ -74,16 +74,16 @@ def check_currency(connection: Connection, currency: str) -> None:
         )
 
 
-def note_enabled(connection: Connection, plugins: Iterable[str]) -> set[str]:
+def note_enabled(connection: Connection, what: str, names: Iterable[str]) -> set[str]:
     """
-    Note which plugins are there, and return those that were not there at the last start.
+    Note which plugins, or lifecycles, are there, and return those that were not at the last start.
 
     They missed what was recorded since they were there last; on an empty ledger, nothing.
     """
-    now = set(plugins)
-    before = set(filter(None, (read_setting(connection, "plugins") or "").split(" ")))
+    now = set(names)
+    before = set(filter(None, (read_setting(connection, what) or "").split(" ")))
     if now != before:
-        write_setting(connection, "plugins", " ".join(sorted(now)))
+        write_setting(connection, what, " ".join(sorted(now)))
     return now - before if connection.execute(_any_interaction)[0][0] else set()
 
 
@@ -91,13 +91,18 @@ def open_plugin(connection: Connection, plugin: Plugin) -> bool:
     """
     Create the plugin's tables, drop and create derived ones whose shape is another.
 
+    A new version of the plugin may derive something else into tables of the same shape; what it
+    owns stays as it is.
+
     Returns whether the plugin has to make anew what it derives.
     """
     anew = False
     for kept in plugin.tables:
-        shape = _checksum([kept.table], connection.database) + f"/{plugin.version}"
+        checksum = _checksum([kept.table], connection.database)
+        shape = f"{checksum}/{plugin.version}" if kept.derived else checksum
         rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
-        if rows and rows[0][0] == shape:
+        # What was derived before, with a version behind its shape, may be owned from now on.
+        if rows and shape in (rows[0][0], rows[0][0].partition("/")[0]):
             continue
         if rows and not kept.derived:
             raise SchemaError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Select, bindparam, func, literal_column, null, select
+from sqlalchemy import Select, bindparam, case, func, literal_column, null, select
 
 from crmcore.domain.customer import Customer
 from crmcore.domain.interaction import Interaction
@@ -26,17 +26,6 @@ _latest = (
     .order_by(interaction.c.occurred_at.desc(), interaction.c.interaction_id.desc())
     .limit(bindparam("most"))
 )
-_totals = select(
-    func.count(),
-    func.min(interaction.c.occurred_at),
-    func.max(interaction.c.occurred_at),
-    func.coalesce(func.sum(interaction.c.amount_base_minor), 0),
-    func.sum(
-        (interaction.c.amount_minor.is_not(None) & interaction.c.amount_base_minor.is_(None)).cast(
-            interaction.c.interaction_id.type
-        )
-    ),
-).where(interaction.c.customer_id == bindparam("customer"))
 _stages = (
     select(
         stage.c.lifecycle,
@@ -70,10 +59,10 @@ class CustomerView:
     All that is known of a customer at a glance.
 
     Attributes:
-        revenue: The net of all amounts, in the shop's currency.
-        unconverted: How many amounts are not in it, as no exchange rate was known.
+        revenue: The net of all amounts of kinds with a sign, in the shop's currency.
+        unconverted: How many of these are not in it, as no exchange rate was known.
         traits: By name; every registered trait is there.
-        descriptions: By plugin: what it adds, or `"missing"` where it raised.
+        descriptions: By plugin: what it adds, or `"missing: ..."` and why, where it failed.
         latest: Newest first.
     """
 
@@ -98,13 +87,14 @@ class CustomerService:
         self._describe = runtime.assembly.of(Plugin.describe_customer)
         self._traits = runtime.assembly.traits
         self._trait_query = self._one_select()
+        self._totals = _totals(kind.name for kind in runtime.assembly.kinds if kind.sign)
 
     def view(self, unit: Unit, customer_id: int, *, most: int = 50) -> CustomerView:
         """Return the view of a customer with the *most* latest interactions."""
         connection, runtime = unit.connection, self._runtime
         customer = runtime.identity.get(connection, customer_id)
         count, first, last, revenue, unconverted = connection.execute(
-            _totals, customer=customer_id
+            self._totals, customer=customer_id
         )[0]
         rows = connection.execute(_latest, customer=customer_id, most=most)
         return CustomerView(
@@ -113,7 +103,7 @@ class CustomerService:
             first_at=first,
             last_at=last,
             revenue=Money(revenue, runtime.currency),
-            unconverted=unconverted or 0,
+            unconverted=unconverted,
             stages=self._stages(unit, customer_id),
             traits=self._trait_values(unit, customer_id),
             descriptions=self._descriptions(unit, customer_id),
@@ -164,10 +154,30 @@ class CustomerService:
         for plugin, describe in self._describe:
             try:
                 answer = describe(unit.context(plugin), CustomerAsked(customer_id))
-            except Exception as error:
-                # The view only reads, so there is no transaction to note a fault in.
-                found[plugin.name] = f"{MISSING}: {type(error).__name__}: {error}"
-            else:
                 if answer is not None:
-                    found[plugin.name] = dict(answer)
+                    found[plugin.name] = _facts(answer)
+            except Exception as error:
+                # The view only reads: whoever asked notes the fault, in a transaction of its own.
+                unit.raised.append((plugin.name, self._describe.name, error))
+                found[plugin.name] = f"{MISSING}: {type(error).__name__}: {error}"
         return found
+
+
+def _facts(answer: object) -> dict[str, Any]:
+    if not isinstance(answer, Mapping):
+        raise TypeError(f"describe_customer gave {answer!r}, a mapping expected")
+    return dict(answer)
+
+
+def _totals(counted: Iterable[str]) -> Select[Any]:
+    """Return the statement of one customer's totals; amounts are counted of some kinds only."""
+    columns = interaction.c
+    sells = columns.kind.in_(sorted(counted))
+    unconverted = columns.amount_minor.is_not(None) & columns.amount_base_minor.is_(None)
+    return select(
+        func.count(),
+        func.min(columns.occurred_at),
+        func.max(columns.occurred_at),
+        func.coalesce(func.sum(case((sells, columns.amount_base_minor))), 0),
+        func.coalesce(func.sum(case((sells & unconverted, literal_column("1")))), 0),
+    ).where(columns.customer_id == bindparam("customer"))

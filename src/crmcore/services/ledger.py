@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from attrs import frozen
-from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy import Select, bindparam, insert, select
 
 from crmcore.domain.clock import to_instant
-from crmcore.domain.interaction import Draft, Interaction, Origin
+from crmcore.domain.interaction import Draft, Interaction, Origin, check_draft, is_plain
 from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.money import Money, check_currency
 from crmcore.errors import InputError, MoneyError
@@ -19,15 +20,17 @@ from crmcore.persistence.ledger import dedupe, interaction, line
 from crmcore.services.identity import IdentityService, Names
 
 COLUMNS: Final = tuple(interaction.columns.keys())
-_LONGEST_KEY: Final = 255
+CANCELLED: Final = "order.cancelled"
+PLUGIN: Final = "plugin:"
+_LARGEST: Final = 2**63 - 1  # what a 64-bit column holds
 
 _insert = insert(interaction)
 _insert_line = insert(line)
 _by_key = select(dedupe.c.interaction_id).where(
     dedupe.c.source == bindparam("source"), dedupe.c.source_key == bindparam("key")
 )
-_subject_total = select(
-    func.sum(interaction.c.amount_minor), func.max(interaction.c.currency)
+_of_subject = select(
+    interaction.c.amount_minor, interaction.c.currency, interaction.c.amount_base_minor
 ).where(
     interaction.c.customer_id == bindparam("customer"), interaction.c.subject == bindparam("about")
 )
@@ -75,7 +78,9 @@ class Batch:
         return IdRange(self.low, self.high)
 
 
-_ID, _KIND, _CUSTOMER = (COLUMNS.index(c) for c in ("interaction_id", "kind", "customer_id"))
+_CUSTOMER, _SUBJECT = COLUMNS.index("customer_id"), COLUMNS.index("subject")
+_MONEY = COLUMNS.index("amount_minor")  # and after it the currency, and the amount in base
+_money = itemgetter(*map(COLUMNS.index, ("amount_minor", "currency", "amount_base_minor")))
 
 
 class Ledger:
@@ -94,13 +99,21 @@ class Ledger:
             .order_by(interaction.c.interaction_id)
         )
 
-    def encode(self, draft: Draft) -> Encoded:
+    def encode(self, draft: Draft, *, decided: bool = False) -> Encoded:
         """
         Check a draft; raises an `InputError` that names the field.
 
-        Amounts come out signed: what they add to the customer's revenue.
+        Amounts come out signed: what they add to the customer's revenue. Only what was *decided*
+        may have a plugin as its source.
         """
         kind = self.kinds[draft.kind]
+        if not is_plain(draft):
+            check_draft(draft)
+        if not decided and draft.source.startswith(PLUGIN):
+            raise InputError(
+                f"source is {draft.source!r}, which only what that plugin decides may have; "
+                "the shop's name for a system, such as 'shop', is expected"
+            )
         payload, personal = self.kinds.encode(kind, draft.payload)
         if not draft.identifiers and draft.customer is None:
             raise InputError(
@@ -119,9 +132,6 @@ class Ledger:
             minor, currency = amount.amount_minor, amount.currency
             if kind.sign < 0:
                 minor = -abs(minor)
-        key = draft.source_key
-        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
-            raise InputError(f"a source_key of {len(key)} characters; 1 to {_LONGEST_KEY} expected")
         return Encoded(
             kind,
             draft,
@@ -131,7 +141,7 @@ class Ledger:
             personal,
             minor,
             currency,
-            self._identity.without_addresses(key),
+            self._identity.without_addresses(draft.source_key),
             self._identity.without_addresses(draft.subject),
         )
 
@@ -139,7 +149,7 @@ class Ledger:
         self,
         connection: Connection,
         drafts: Sequence[Encoded],
-        ids: range,
+        ids: Sequence[int],
         *,
         now: int,
         origin: Origin = "observed",
@@ -153,17 +163,21 @@ class Ledger:
         minor units.
         """
         repeated = self._claim_keys(connection, drafts, ids)
-        fresh = [(i, d) for i, d in zip(ids, drafts, strict=True) if i not in repeated]
-        owners = self._owners(connection, [d for _, d in fresh], now, check=origin == "observed")
+        own, fresh = ids, drafts
+        if repeated:
+            own = [i for i in ids if i not in repeated]
+            fresh = [d for i, d in zip(ids, drafts, strict=True) if i not in repeated]
+        owners = self._owners(connection, fresh, now, check=origin == "observed")
         rows: list[tuple[Any, ...]] = []
         lines: list[tuple[Any, ...]] = []
-        for (interaction_id, encoded), owner in zip(fresh, owners, strict=True):
+        unpriced: list[int] = []
+        for interaction_id, encoded, owner in zip(own, fresh, owners, strict=True):
             kind, draft, _, occurred, payload, personal, minor, currency, key, subject = encoded
             at = now if occurred is None else occurred
-            if minor is None and kind.sign < 0:
-                minor, currency = self._undone(connection, encoded, owner, rows)
             base = minor
-            if currency is not None and currency != self.currency and minor is not None:
+            if minor is None and kind.name == CANCELLED and subject is not None:
+                unpriced.append(len(rows))
+            elif currency is not None and currency != self.currency and minor is not None:
                 base = rate(currency, minor, at)
             rows.append(
                 (
@@ -200,10 +214,13 @@ class Ledger:
                     base=base,
                     minor=minor,
                 )
+        for place in unpriced:
+            money = self._undone(connection, rows[place], rows)
+            rows[place] = (*rows[place][:_MONEY], *money, *rows[place][_MONEY + 3 :])
         connection.insert_rows(_insert, rows)
         connection.insert_rows(_insert_line, lines)
         every = [repeated.get(i, i) for i in ids] if repeated else ids
-        return Batch(low=ids.start, high=ids.stop - 1, ids=every, new=rows)
+        return Batch(low=ids[0], high=ids[-1], ids=every, new=rows)
 
     def _claim_keys(
         self, connection: Connection, drafts: Sequence[Encoded], ids: Sequence[int]
@@ -237,19 +254,35 @@ class Ledger:
         return [next(found) if d.draft.customer is None else d.draft.customer for d in drafts]
 
     def _undone(
-        self, connection: Connection, encoded: Encoded, owner: int, rows: Sequence[tuple[Any, ...]]
-    ) -> tuple[int | None, str | None]:
-        """Return what a cancellation without an amount takes away: all that its order brought."""
-        if encoded.subject is None or encoded.kind.name != "order.cancelled":
-            return None, None
-        total, currency = connection.execute(_subject_total, customer=owner, about=encoded.subject)[
-            0
+        self, connection: Connection, row: tuple[Any, ...], rows: Sequence[tuple[Any, ...]]
+    ) -> tuple[int | None, str | None, int | None]:
+        """
+        Return what a cancellation without an amount takes away: all that its order brought.
+
+        That is an amount, its currency, and the amount in the base currency as it was frozen.
+        """
+        owner, about = row[_CUSTOMER], row[_SUBJECT]
+        found = connection.execute(_of_subject, customer=owner, about=about)
+        # The order may be in the same batch, before the cancellation or after it.
+        found += [
+            _money(other)
+            for other in rows
+            if other is not row and other[_CUSTOMER] == owner and other[_SUBJECT] == about
         ]
-        minor, subject, money = (COLUMNS.index(c) for c in ("amount_minor", "subject", "currency"))
-        for row in rows:  # the order may be in the same batch
-            if row[_CUSTOMER] == owner and row[subject] == encoded.subject and row[minor]:
-                total, currency = (total or 0) + row[minor], row[money]
-        return (None, None) if total is None else (-total, currency)
+        if not found:
+            raise InputError(
+                f"'order.cancelled' has no amount, and no order {about!r} of this customer is "
+                "known to take it from; record the order first, or give the amount"
+            )
+        priced = [row for row in found if row[0] is not None]
+        if not priced:
+            return None, None, None
+        bases = [base for _, _, base in priced]
+        return (
+            -sum(minor for minor, _, _ in priced),
+            priced[0][1],
+            None if None in bases else -sum(bases),
+        )
 
     def read(self, connection: Connection, selection: Selection) -> list[Interaction]:
         """Return the interactions of a range or list of ids, in the order of their ids."""
@@ -308,16 +341,20 @@ def _lines(
     base: int | None,
     minor: int | None,
 ) -> Iterable[tuple[Any, ...]]:
-    """Yield the rows of a draft's lines; a foreign amount is shared out as the whole was."""
+    """
+    Yield the rows of a draft's lines.
+
+    Lines of what takes revenue away are turned together, so that together they take it away, and
+    a discount among them still lessens what is taken.
+    """
     sign = -1 if kind.sign < 0 else 1
-    for number, item in enumerate(draft.lines, start=1):
-        amount = sign * item.amount_minor if sign > 0 else -abs(item.amount_minor)
-        if same:
-            in_base: int | None = amount
-        elif base is None or not minor:
-            in_base = None
-        else:
-            in_base = round(amount * base / minor)
+    amounts = [item.amount_minor for item in draft.lines]
+    if sign < 0 and sum(amounts) >= 0:
+        amounts = [-amount for amount in amounts]
+    in_bases: Sequence[int | None] = amounts if same else _shared(amounts, base, minor)
+    for number, (item, amount, in_base) in enumerate(
+        zip(draft.lines, amounts, in_bases, strict=True), start=1
+    ):
         yield (
             interaction_id,
             number,
@@ -333,3 +370,31 @@ def _lines(
             in_base,
             item.cost_minor,
         )
+
+
+def _shared(amounts: Sequence[int], base: int | None, minor: int | None) -> Sequence[int | None]:
+    """
+    Return *amounts* at the rate that made *minor* of a currency *base* of the shop's.
+
+    What rounding leaves over goes to the largest remainders, so that amounts that add up to
+    *minor* add up to *base*.
+    """
+    if base is None or minor is None:
+        return [None] * len(amounts)
+    if minor == 0:  # which tells no rate; nothing is nothing at any
+        return [None if amount else 0 for amount in amounts]
+    if minor < 0:
+        base, minor = -base, -minor
+    shares, rest = [], []
+    for amount in amounts:
+        share, remainder = divmod(amount * base, minor)
+        shares.append(share)
+        rest.append(remainder)
+    # Half up rather than to even: where the amounts add up to minor, nothing is rounded at all.
+    over = (2 * sum(amounts) * base + minor) // (2 * minor) - sum(shares)
+    for place in sorted(range(len(rest)), key=rest.__getitem__, reverse=True)[:over]:
+        shares[place] += 1
+    for amount, share in zip(amounts, shares, strict=True):
+        if abs(share) > _LARGEST:
+            raise MoneyError(f"a line of {amount} at this rate does not fit in 64 bits")
+    return shares

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Collection, Iterable, Sequence
-from operator import itemgetter
 from typing import Any
 
 from attrs import field, frozen
@@ -25,21 +24,18 @@ from crmcore.services.positions import Key, Positions, Standing
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
-_fact_columns = itemgetter(
-    *map(
-        COLUMNS.index,
-        (
-            "customer_id",
-            "subject",
-            "occurred_at",
-            "kind",
-            "source",
-            "source_key",
-            "interaction_id",
-        ),
+_FACT = [
+    COLUMNS.index(name)
+    for name in (
+        "customer_id",
+        "subject",
+        "occurred_at",
+        "kind",
+        "source",
+        "source_key",
+        "interaction_id",
     )
-)
-_KIND = COLUMNS.index("kind")
+]
 _AT_ONCE = 5000  # customers folded anew in one go on a rebuild
 _last_customer = select(func.max(customer.c.customer_id))
 
@@ -80,8 +76,7 @@ class LifecycleService:
 
     def follow(self, unit: Unit, rows: Sequence[Sequence[Any]]) -> Moved:
         """Fold new rows of the ledger, in any order, in time and late ones alike."""
-        kinds = self._machine.kinds
-        facts = self._positions.grouped(_fact_columns(row) for row in rows if row[_KIND] in kinds)
+        facts = self._positions.grouped(rows, _FACT)
         moved = Moved()
         if not facts:
             return moved
@@ -128,7 +123,8 @@ class LifecycleService:
         decide: bool = True,
     ) -> None:
         """Fold each standing's facts, and time as far as it has run; save what came of it."""
-        steps: list[tuple[Key, int, Change]] = []
+        steps: list[tuple[Any, ...]] = []
+        row_of, recorded_at = self._positions.change_row, unit.now
         now = unit.opening.time_run if until is None else until
         for key, (standing, facts) in standings.items():
             first = standing.position.changes + 1
@@ -138,14 +134,15 @@ class LifecycleService:
                 changes = self._guarded(unit, standing, facts, now, known, allowed, moved)
             else:
                 changes = self._machine.fold(standing.position, facts, now, known)
-            steps += [(key, number, step) for number, step in enumerate(changes, start=first)]
-            if until is None:
+            for number, step in enumerate(changes, start=first):
+                steps.append(row_of(key, number, step, recorded_at))
+            if until is None and changes:
                 self._note_passed(unit, changes)
             # Where time has yet to catch up, as with old facts just imported, a stage is passing.
             settled = standing.position.next_at is None or standing.position.next_at > unit.now
             if decide and settled:
                 self._announce(standing, moved)
-        self._positions.add_changes(unit.connection, steps, unit.now)
+        self._positions.add_changes(unit.connection, steps)
         self._positions.save(unit.connection, [standing for standing, _ in standings.values()])
 
     def _fold_anew(
@@ -243,7 +240,8 @@ class LifecycleService:
                     "evidence": change.evidence,
                     "reasons": reasons,
                 },
-            )
+            ),
+            decided=True,
         )
 
     def _note_passed(self, unit: Unit, changes: Iterable[Change]) -> None:

@@ -119,19 +119,31 @@ class Positions:
         rows = connection.execute(self._facts_of, customers=json_list(customers))
         return self.grouped(rows)
 
-    def grouped(self, rows: Iterable[Sequence[Any]]) -> dict[Key, list[Fact]]:
-        """Group (customer, subject, occurred_at, kind, source, key, id) into facts, in order."""
+    def grouped(
+        self, rows: Iterable[Sequence[Any]], places: Sequence[int] = range(7)
+    ) -> dict[Key, list[Fact]]:
+        """
+        Group rows into each customer's facts, in the order they are folded in.
+
+        *places* says where a row has (customer, subject, occurred_at, kind, source, key, id).
+        """
+        customer, about, at, kind, source, key, interaction_id = places
         found: dict[Key, list[Fact]] = {}
-        ranks = self._machine.ranks
-        per_subject = self._per_subject
-        for customer, subject, at, kind, source, key, interaction_id in rows:
-            if per_subject and subject is None:
+        ranks, per_subject = self._machine.ranks, self._per_subject
+        for row in rows:
+            rank = ranks.get(row[kind])
+            if rank is None or (per_subject and row[about] is None):
                 continue
-            owner = (customer, subject if per_subject else "")
-            fact = Fact(at, ranks[kind], source, key or "", interaction_id, kind)
-            found.setdefault(owner, []).append(fact)
+            owner = (row[customer], row[about] if per_subject else "")
+            fact = Fact(row[at], rank, row[source], row[key] or "", row[interaction_id], row[kind])
+            facts = found.get(owner)
+            if facts is None:
+                found[owner] = [fact]
+            else:
+                facts.append(fact)
         for facts in found.values():
-            facts.sort()
+            if len(facts) > 1:
+                facts.sort()
         return found
 
     def load(self, connection: Connection, customers: Sequence[int]) -> dict[Key, Standing]:
@@ -167,29 +179,26 @@ class Positions:
     def save(self, connection: Connection, standings: Sequence[Standing]) -> None:
         connection.insert_rows(self._replace, [s.row(self._name) for s in standings])
 
-    def add_changes(
-        self, connection: Connection, changes: Iterable[tuple[Key, int, Change]], now: int
-    ) -> None:
-        """Add steps to histories; each comes with its key and its number."""
-        connection.insert_rows(
-            _insert_changes,
-            [
-                (
-                    customer,
-                    self._name,
-                    subject,
-                    number,
-                    step.from_stage,
-                    step.to_stage,
-                    step.effective_at,
-                    now,
-                    step.reason,
-                    step.caused_by,
-                    step.evidence,
-                )
-                for (customer, subject), number, step in changes
-            ],
+    def change_row(self, key: Key, number: int, step: Change, now: int) -> tuple[Any, ...]:
+        """Return the row of a step, which is the *number*th of its history."""
+        at, reason, cause = step.effective_at, step.reason, step.caused_by
+        return (
+            key[0],
+            self._name,
+            key[1],
+            number,
+            step.from_stage,
+            step.to_stage,
+            at,
+            now,
+            reason,
+            cause,
+            step.evidence,
         )
+
+    def add_changes(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add steps to histories, as `change_row` makes them."""
+        connection.insert_rows(_insert_changes, rows)
 
     def forget(self, connection: Connection, customers: Iterable[int]) -> None:
         """Delete what these customers' facts led to, to fold them anew."""

@@ -37,6 +37,8 @@ class Unit:
         self.now = runtime.clock.now()
         self.passed: set[int] = set()
         """The instants at which something fell due, or will, as facts were recorded."""
+        self.raised: list[tuple[str, str, Exception]] = []
+        """What plugins raised, by plugin and hook, where only reading is allowed."""
         self._contexts: dict[str, PluginContext] = {}
         self._opening: Opening | None = None
 
@@ -129,7 +131,8 @@ class PluginContext:
                     source=source,
                     source_key=f"{draft.source_key}/{references[owner]}",
                     actor=draft.actor or source,
-                )
+                ),
+                decided=True,
             )
             for draft, owner in zip(drafts, owners, strict=True)
         ]

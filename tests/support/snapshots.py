@@ -1,0 +1,133 @@
+"""What a database holds, in a form in which two runs compare equal where they should."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import inspect, text
+
+from crmcore import Crm
+from crmcore.persistence.database import Connection
+
+# The one place that says which columns are ids or clocks. Ids are replaced by what names the
+# same thing in every run; clocks say when a row was written, not what is so.
+CUSTOMER_IDS = frozenset({"customer_id", "recorded_for"})
+INTERACTION_IDS = frozenset(
+    {"interaction_id", "caused_by", "last_interaction_id", "first_interaction_id"}
+)
+CLOCKS = frozenset({"recorded_at", "registered_at", "added_at", "applied_at", "parked_at"})
+SETTINGS = frozenset({"crm_setting", "crm_revision", "crm_plugin_table"})
+LEDGER = frozenset({"crm_customer", "crm_identifier", "crm_dedupe", "crm_interaction", "crm_line"})
+CORE_DERIVED = frozenset({"crm_stage", "crm_stage_change"})
+
+Row = tuple[tuple[str, Any], ...]
+Table = Counter[Row]
+
+
+@frozen
+class Snapshot:
+    """
+    Every table of the schema but the settings, ids replaced by names.
+
+    Attributes:
+        tables: Rows with their columns, and how often each occurs.
+        derived: Names of the tables that follow from the ledger.
+    """
+
+    tables: Mapping[str, Table]
+    derived: frozenset[str]
+
+    def only(self, names: Collection[str]) -> dict[str, Table]:
+        return {name: self.tables[name] for name in sorted(names)}
+
+    @property
+    def derived_tables(self) -> dict[str, Table]:
+        return self.only(self.derived)
+
+    @property
+    def ledger(self) -> dict[str, Table]:
+        return self.only(LEDGER)
+
+    @property
+    def decided(self) -> dict[str, Table]:
+        """Decided interactions, those of the core's guards among them."""
+        return {"decided": self.interactions("decided")}
+
+    def interactions(self, origin: str) -> Table:
+        rows = self.tables["crm_interaction"]
+        return Counter({r: n for r, n in rows.items() if dict(r)["origin"] == origin})
+
+    def decided_by(self, plugin: str) -> dict[str, Table]:
+        source = f"plugin:{plugin}"
+        rows = self.interactions("decided")
+        mine = Counter({r: n for r, n in rows.items() if dict(r)["source"] == source})
+        return {f"decided by {plugin}": mine}
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """Return the rows of one table."""
+        return [dict(row) for row in self.tables[name].elements()]
+
+
+def snapshot(crm: Crm) -> Snapshot:
+    """Return what the database of *crm* holds."""
+    with crm.runtime.database.begin(read_only=True) as connection:
+        return _snapshot(connection)
+
+
+def _snapshot(connection: Connection) -> Snapshot:
+    def rows(sql: str) -> list[dict[str, Any]]:
+        return [dict(row._mapping) for row in connection.sqlalchemy.execute(text(sql))]
+
+    found = inspect(connection.sqlalchemy).get_table_names()
+    names = sorted(n for n in found if n.startswith("crm_") and n not in SETTINGS)
+    known_by: dict[int, list[str]] = {}
+    for row in rows("SELECT * FROM crm_identifier"):
+        known_by.setdefault(row["customer_id"], []).append(
+            f"{row['scheme']}:{row['identifier_value']}"
+        )
+    customers = {c: tuple(sorted(known)) for c, known in known_by.items()}
+    interactions = {
+        row["interaction_id"]: (row["source"], row["source_key"])
+        for row in rows("SELECT interaction_id, source, source_key FROM crm_interaction")
+    }
+
+    def named(column: str, value: Any) -> Any:
+        if value is None:
+            return None
+        if column in CUSTOMER_IDS:
+            return customers.get(value, ("nobody", value))
+        if column in INTERACTION_IDS:
+            return interactions.get(value, ("nothing", value))
+        return value
+
+    tables = {
+        name: Counter(
+            tuple((c, named(c, v)) for c, v in row.items() if c not in CLOCKS)
+            for row in rows(f"SELECT * FROM {name}")
+        )
+        for name in names
+    }
+    plugins = rows("SELECT table_name FROM crm_plugin_table WHERE derived = 1")
+    derived = CORE_DERIVED | {row["table_name"] for row in plugins}
+    return Snapshot(tables, frozenset(derived))
+
+
+def difference(expected: Mapping[str, Table], found: Mapping[str, Table]) -> str:
+    """Return the first differences between tables in words; nothing if they are equal."""
+    lines = []
+    for name in sorted({*expected, *found}):
+        missing = expected.get(name, Counter()) - found.get(name, Counter())
+        extra = found.get(name, Counter()) - expected.get(name, Counter())
+        if missing or extra:
+            lines.append(f"{name}: {missing.total()} rows missing, {extra.total()} too many")
+        lines += [f"  missing {_readable(row)}" for row in sorted(missing, key=repr)[:3]]
+        lines += [f"  extra   {_readable(row)}" for row in sorted(extra, key=repr)[:3]]
+    return "\n".join(lines)
+
+
+def _readable(row: Row) -> str:
+    return json.dumps(dict(row), default=str, ensure_ascii=False)
