@@ -320,7 +320,8 @@ class TestTrouble:
         found = try_configuration(configuration(tmp_path, Reporting()), small(0)).to_json()
 
         assert {"x": 1} == found["good"]
-        assert {"missing": "ZeroDivisionError: nobody"} == found["bad"]
+        told = "plugin 'reporting': report 'bad' raised ZeroDivisionError: nobody"
+        assert {"missing": told} == found["bad"]
 
     def test_report_that_takes_a_name(self, tmp_path):
         """A report cannot take the place of what the trial says itself."""

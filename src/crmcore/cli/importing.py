@@ -13,6 +13,7 @@ from crmcore.cli.shell import (
     config_option,
     echo_json,
     json_option,
+    let_debts_be_paid,
     let_time_pass,
     pass_shell,
 )
@@ -50,6 +51,7 @@ def import_(shell: Shell, file: Path, mapping: Path, bad_rows: BadRows, as_json:
                 kinds=crm.assembly.kinds,
                 bad_rows=bad_rows,
             )
+        let_debts_be_paid(crm)
         with progress("Recording") as advance:
             new = _record(crm, history, advance)
         let_time_pass(crm)

@@ -15,6 +15,7 @@ from crmcore.cli.shell import (
     config_option,
     echo_json,
     json_option,
+    let_debts_be_paid,
     let_time_pass,
     pass_shell,
 )
@@ -74,6 +75,7 @@ def record(
         **fields,
     )
     with shell.open() as crm:
+        let_debts_be_paid(crm)
         if amount is not None:
             money = Money.of(amount, currency or crm.runtime.currency)
             draft = attrs.evolve(draft, amount=money)

@@ -53,10 +53,15 @@ class Shell:
 
 
 def let_time_pass(crm: Crm) -> None:
-    """Pay debts and do what has fallen due, so that what is recorded shows where it leads."""
+    """Do what has fallen due, so that what is recorded by hand shows where it leads."""
     with working("Doing what has fallen due"):
-        crm.pay_debts()
         crm.run_due()
+
+
+def let_debts_be_paid(crm: Crm) -> None:
+    """Let plugins that failed before, and may have been mended, catch up."""
+    with working("Catching up"):
+        crm.pay_debts()
 
 
 pass_shell = click.make_pass_decorator(Shell, ensure=True)

@@ -136,7 +136,7 @@ def _look(crm: Crm, history: History, replayed: Replayed, began: float) -> Trial
         try:
             reports[name] = crm.report(name)
         except Exception as error:  # what the other strategies made of it is still worth knowing
-            missing[name] = f"{type(error).__name__}: {error}"
+            missing[name] = str(error)
     start = to_instant(history.first_at) if history.first_at else 0
     stages = relationship_figures(crm, start)
     return Trial(
