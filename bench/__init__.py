@@ -1,0 +1,1 @@
+"""Benchmarks: CPU seconds of crmcore beside those of the bare driver, in the same run."""

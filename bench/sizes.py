@@ -1,0 +1,53 @@
+"""Sizes: how much each benchmark does."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Sizes:
+    """
+    How much each benchmark does.
+
+    Attributes:
+        rounds: Pairs of samples.
+        bulk: Customers, interactions and interactions in a batch, when recording in bulk.
+        single: Customers and interactions of the ledger into which single ones are recorded.
+        commits: Single interactions in a sample, each committed.
+        view: Customers and interactions of the ledger whose customers are looked at.
+        views: Customers looked at in a sample.
+        dispatches: Batches of one interaction that ten plugins are told of, in a sample.
+        selects: How often a sample runs the statement of a review or report.
+    """
+
+    rounds: int
+    bulk: tuple[int, int, int]
+    single: tuple[int, int]
+    commits: int
+    view: tuple[int, int]
+    views: int
+    dispatches: int
+    selects: int
+
+
+FULL = Sizes(
+    rounds=5,
+    bulk=(20_000, 200_000, 5_000),
+    single=(10_000, 100_000),
+    commits=1_000,
+    view=(1_500, 100_000),
+    views=500,
+    dispatches=5_000,
+    selects=5,
+)
+QUICK = Sizes(
+    rounds=3,
+    bulk=(500, 5_000, 1_000),
+    single=(200, 2_000),
+    commits=100,
+    view=(20, 1_400),
+    views=50,
+    dispatches=500,
+    selects=5,
+)

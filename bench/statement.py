@@ -1,0 +1,177 @@
+"""Statement: what tiering asks of all customers, beside the same question written by hand."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from crmcore_tiering import Tiering
+from crmcore_tiering.domain import Borders
+from crmcore_tiering.reports import POINTS, concentration
+from crmcore_tiering.reviews import Reviews
+from crmcore_tiering.tables import total
+from sqlalchemy import Executable
+
+from bench.bare import opened
+from bench.history import History, advance
+from bench.sample import compare, timed
+from bench.sizes import Sizes
+from bench.table import Line
+from crmcore import Crm, VirtualClock
+
+GOAL = 1.2
+
+PARETO = """
+WITH standing AS (
+    SELECT customer_id, orders, net_minor, max(net_minor, 0) AS worth,
+           coalesce(sum(max(net_minor, 0)) OVER (
+               ORDER BY max(net_minor, 0) DESC
+               RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS above,
+           sum(max(net_minor, 0)) OVER () AS revenue,
+           count(*) OVER () AS customers
+    FROM crm_tiering_total WHERE first_order_at IS NOT NULL
+),
+graded AS (
+    SELECT standing.*, tier AS held, since,
+           CASE WHEN above * 100 < revenue * CASE WHEN tier IS NULL THEN :a
+                    WHEN tier <= 'A' THEN :a + :band ELSE :a - :band END THEN 'A'
+                WHEN above * 100 < revenue * CASE WHEN tier IS NULL THEN :b
+                    WHEN tier <= 'B' THEN :b + :band ELSE :b - :band END THEN 'B'
+                ELSE 'C' END AS earned,
+           min(CASE WHEN above * 100 < revenue * (:a - :band) THEN worth END) OVER () AS a_from,
+           min(CASE WHEN above * 100 < revenue * (:b - :band) THEN worth END) OVER () AS b_from
+    FROM standing LEFT JOIN crm_tiering_tier USING (customer_id)
+)
+SELECT customer_id, coalesce(held, 'none'), earned, orders, net_minor, customers, above, revenue,
+       a_from, b_from, NULL, NULL, NULL
+FROM graded WHERE earned <> coalesce(held, 'none') AND (since IS NULL OR since < :at)
+ORDER BY customer_id
+"""
+
+RFM = """
+WITH ranked AS (
+    SELECT customer_id, orders, net_minor,
+           count(*) OVER () AS customers,
+           sum(max(net_minor, 0)) OVER () > 0 AS has_revenue,
+           rank() OVER (ORDER BY last_order_at DESC) - 1 AS recent,
+           rank() OVER (ORDER BY orders DESC) - 1 AS frequent,
+           rank() OVER (ORDER BY net_minor DESC) - 1 AS monetary
+    FROM crm_tiering_total WHERE first_order_at IS NOT NULL
+),
+scored AS (
+    SELECT customer_id, orders, net_minor, customers, has_revenue,
+           5 - 5 * recent / customers AS r,
+           5 - 5 * frequent / customers AS f,
+           5 - 5 * monetary / customers AS m
+    FROM ranked
+),
+graded AS (
+    SELECT scored.*, tier AS held, since,
+           CASE WHEN has_revenue AND r + f + m >= CASE WHEN tier IS NULL THEN :a
+                    WHEN tier <= 'A' THEN :a - :band ELSE :a + :band END THEN 'A'
+                WHEN has_revenue AND r + f + m >= CASE WHEN tier IS NULL THEN :b
+                    WHEN tier <= 'B' THEN :b - :band ELSE :b + :band END THEN 'B'
+                ELSE 'C' END AS earned
+    FROM scored LEFT JOIN crm_tiering_tier USING (customer_id)
+)
+SELECT customer_id, coalesce(held, 'none'), earned, orders, net_minor, customers, NULL, NULL, NULL,
+       NULL, r, f, m
+FROM graded WHERE earned <> coalesce(held, 'none') AND (since IS NULL OR since < :at)
+ORDER BY customer_id
+"""
+
+CONCENTRATION = """
+WITH placed AS (
+    SELECT net_minor, max(net_minor, 0) AS worth,
+           row_number() OVER best - 1 AS place,
+           sum(max(net_minor, 0)) OVER (best ROWS UNBOUNDED PRECEDING) AS reached,
+           sum(max(net_minor, 0)) OVER () AS revenue,
+           count(*) OVER () AS customers
+    FROM crm_tiering_total WHERE first_order_at IS NOT NULL
+    WINDOW best AS (ORDER BY max(net_minor, 0) DESC, customer_id)
+),
+numbered AS (
+    SELECT *, place * :points / customers AS stretch,
+           place - (place * :points / customers * customers + :points - 1) / :points AS within
+    FROM placed
+)
+SELECT count(*), sum(net_minor), sum(worth), sum(within * (worth / 1048576)),
+       sum(within * (worth % 1048576)),
+       sum(CASE WHEN place < (customers + 4) / 5 THEN worth ELSE 0 END),
+       sum((reached - worth) * 100 < revenue * 80)
+FROM numbered GROUP BY stretch ORDER BY stretch
+"""
+
+
+def _filled(crm: Crm, clock: VirtualClock, history: History, size: int) -> None:
+    """Record all; the first half is reviewed, so that there are tiers to move from."""
+    batches = list(history.batches(size))
+    for number, batch in enumerate(batches):
+        if number <= len(batches) // 2:
+            advance(clock, batch)
+            crm.run_due()
+        crm.record_many(batch)
+
+
+def measure(sizes: Sizes) -> Iterator[Line]:
+    """Yield one line for each statement."""
+    customers, interactions, size = sizes.bulk
+    history = History(customers=customers, interactions=interactions)
+    own = Tiering()
+    shares = Borders(a=own.a_percent, b=own.b_percent, lenience=own.band_percent)
+    scores = Borders(a=own.a_score, b=own.b_score, lenience=-own.band_score)
+    clock = history.clock()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "reviewed.db")
+        with Crm(f"sqlite:///{path}", plugins=[own], clock=clock, durable=False) as crm:
+            _filled(crm, clock, history, size)
+            at = {"at": clock.now() + 1}
+            share = {"a": own.a_percent, "b": own.b_percent, "band": own.band_percent}
+            score = {"a": own.a_score, "b": own.b_score, "band": own.band_score}
+            cases: tuple[tuple[str, Executable, dict[str, int], str, dict[str, int]], ...] = (
+                ("Pareto review", Reviews("pareto", shares).changes(total), at, PARETO, share | at),
+                ("RFM review", Reviews("rfm", scores).changes(total), at, RFM, score | at),
+                ("concentration", concentration(total), {}, CONCENTRATION, {"points": POINTS}),
+            )
+            with opened(path) as bare:
+                for title, statement, values, text, numbers in cases:
+                    yield _line(
+                        sizes, f"select, {title}", crm, statement, values, bare, text, numbers
+                    )
+
+
+def _line(
+    sizes: Sizes,
+    title: str,
+    crm: Crm,
+    statement: Executable,
+    values: dict[str, int],
+    bare: sqlite3.Connection,
+    text: str,
+    numbers: dict[str, int],
+) -> Line:
+    def by_hand() -> list[Any]:
+        return bare.execute(text, numbers).fetchall()
+
+    with crm.runtime.database.begin(read_only=True) as connection:
+
+        def ours() -> list[Any]:
+            return connection.execute(statement, **values)
+
+        rows = ours()
+        if not rows or rows != by_hand():
+            raise RuntimeError(f"{title}: the statement by hand finds something else")
+        return Line(
+            title=f"{title}, {len(rows):,} rows",
+            beside="the statement by hand",
+            items=sizes.selects,
+            comparison=compare(
+                sizes.rounds,
+                lambda _: timed(lambda: [by_hand() for _ in range(sizes.selects)]),
+                lambda _: timed(lambda: [ours() for _ in range(sizes.selects)]),
+            ),
+            goal=GOAL,
+        )
