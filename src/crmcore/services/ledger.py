@@ -296,30 +296,28 @@ class Ledger:
 
     def as_interaction(self, row: Sequence[Any]) -> Interaction:
         """Return a row of the ledger as a value."""
-        (
-            interaction_id,
-            kind,
-            version,
-            customer,
-            recorded_for,
-            occurred_at,
-            recorded_at,
-            *middle,
-            payload,
-            personal,
-        ) = row
-        names = COLUMNS[7:-2]
         return Interaction(
-            id=interaction_id,
-            kind=kind,
-            kind_version=version,
-            customer_id=customer,
-            recorded_for=recorded_for,
-            occurred_instant=occurred_at,
-            recorded_instant=recorded_at,
-            **dict(zip(names, middle, strict=True)),
-            payload_json=payload,
-            personal_json=personal,
+            id=row[0],
+            kind=row[1],
+            kind_version=row[2],
+            customer_id=row[3],
+            recorded_for=row[4],
+            occurred_instant=row[5],
+            recorded_instant=row[6],
+            origin=row[7],
+            source=row[8],
+            source_key=row[9],
+            channel=row[10],
+            actor=row[11],
+            subject=row[12],
+            thread=row[13],
+            touch=row[14],
+            amount_minor=row[15],
+            currency=row[16],
+            amount_base_minor=row[17],
+            caused_by=row[18],
+            payload_json=row[19],
+            personal_json=row[20],
             kinds=self.kinds,
         )
 

@@ -126,21 +126,24 @@ class LifecycleService:
         steps: list[tuple[Any, ...]] = []
         row_of, recorded_at = self._positions.change_row, unit.now
         now = unit.opening.time_run if until is None else until
+        guarded = decide and self._dispatcher.guards_stages
         for key, (standing, facts) in standings.items():
-            first = standing.position.changes + 1
-            known = (refused or {}).get(key, set())
-            if decide and self._dispatcher.guards_stages:
+            position = standing.position
+            first = position.changes + 1
+            known = refused.get(key, ()) if refused else ()
+            if guarded:
                 allowed = (taken or {}).get(key, set())
                 changes = self._guarded(unit, standing, facts, now, known, allowed, moved)
+                position = standing.position
             else:
-                changes = self._machine.fold(standing.position, facts, now, known)
-            for number, step in enumerate(changes, start=first):
-                steps.append(row_of(key, number, step, recorded_at))
-            if until is None and changes:
-                self._note_passed(unit, changes)
+                changes = self._machine.fold(position, facts, now, known)
+            if changes:
+                for number, step in enumerate(changes, start=first):
+                    steps.append(row_of(key, number, step, recorded_at))
+                if until is None:
+                    self._note_passed(unit, changes)
             # Where time has yet to catch up, as with old facts just imported, a stage is passing.
-            settled = standing.position.next_at is None or standing.position.next_at > unit.now
-            if decide and settled:
+            if decide and (position.next_at is None or position.next_at > recorded_at):
                 self._announce(standing, moved)
         self._positions.add_changes(unit.connection, steps)
         self._positions.save(unit.connection, [standing for standing, _ in standings.values()])
