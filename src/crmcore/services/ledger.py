@@ -1,28 +1,27 @@
-"""The ledger: drafts checked and encoded, each recorded once, and read back."""
+"""The ledger: interactions recorded once each, and read back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import Select, bindparam, insert, select
 
-from crmcore.domain.clock import to_instant
-from crmcore.domain.interaction import Draft, Interaction, Origin, check_draft, is_plain
-from crmcore.domain.kind import Kind, KindRegistry
-from crmcore.domain.money import Money, check_currency
-from crmcore.errors import InputError, MoneyError
+from crmcore.domain.interaction import Interaction, Origin
+from crmcore.domain.kind import KindRegistry
+from crmcore.domain.money import check_currency
+from crmcore.errors import InputError
 from crmcore.hooks import IdList, IdRange, Selection
 from crmcore.persistence.database import Connection, Portable, json_list
 from crmcore.persistence.ledger import dedupe, interaction, line
-from crmcore.services.identity import IdentityService, Names
+from crmcore.services.encoding import Encoded, Encoder
+from crmcore.services.identity import IdentityService
+from crmcore.services.lines import line_rows
 
 COLUMNS: Final = tuple(interaction.columns.keys())
 CANCELLED: Final = "order.cancelled"
-PLUGIN: Final = "plugin:"
-_LARGEST: Final = 2**63 - 1  # what a 64-bit column holds
 
 _insert = insert(interaction)
 _insert_line = insert(line)
@@ -41,21 +40,6 @@ def last_recorded_at(connection: Connection) -> int:
     """Return when the newest interaction was recorded; far in the past if there is none."""
     rows = connection.execute(_newest)
     return rows[0][0] if rows else -(2**63)
-
-
-class Encoded(NamedTuple):
-    """A draft whose every value was checked, ready to be written."""
-
-    kind: Kind
-    draft: Draft
-    names: Names
-    occurred_at: int | None
-    payload: str
-    personal: str | None
-    amount_minor: int | None
-    currency: str | None
-    source_key: str | None
-    subject: str | None
 
 
 @frozen(kw_only=True)
@@ -91,58 +75,13 @@ class Ledger:
     ) -> None:
         self.kinds = kinds
         self.currency = check_currency(currency)
+        self.encode = Encoder(kinds, identity, currency).encode
         self._identity = identity
         self._insert_dedupe = portable.insert(dedupe).on_conflict_do_nothing()
         self._by_ids = (
             select(*interaction.columns)
             .where(portable.is_in(interaction.c.interaction_id, "ids"))
             .order_by(interaction.c.interaction_id)
-        )
-
-    def encode(self, draft: Draft, *, decided: bool = False) -> Encoded:
-        """
-        Check a draft; raises an `InputError` that names the field.
-
-        Amounts come out signed: what they add to the customer's revenue. Only what was *decided*
-        may have a plugin as its source.
-        """
-        kind = self.kinds[draft.kind]
-        if not is_plain(draft):
-            check_draft(draft)
-        if not decided and draft.source.startswith(PLUGIN):
-            raise InputError(
-                f"source is {draft.source!r}, which only what that plugin decides may have; "
-                "the shop's name for a system, such as 'shop', is expected"
-            )
-        payload, personal = self.kinds.encode(kind, draft.payload)
-        if not draft.identifiers and draft.customer is None:
-            raise InputError(
-                f"{kind.name!r} names no customer; give an identifier such as "
-                "Identifier('email', 'ada@example.com'), or the customer's id"
-            )
-        amount = draft.amount
-        if amount is None and draft.lines:
-            amount = Money(sum(line.amount_minor for line in draft.lines), self.currency)
-        minor = currency = None
-        if amount is not None:
-            if not isinstance(amount, Money):
-                raise MoneyError(
-                    f"amount {amount!r} is not Money; write Money.of('11.77', {self.currency!r})"
-                )
-            minor, currency = amount.amount_minor, amount.currency
-            if kind.sign < 0:
-                minor = -abs(minor)
-        return Encoded(
-            kind,
-            draft,
-            tuple([(i.scheme, i.value) for i in draft.identifiers]),
-            None if draft.occurred_at is None else to_instant(draft.occurred_at),
-            payload,
-            personal,
-            minor,
-            currency,
-            self._identity.without_addresses(draft.source_key),
-            self._identity.without_addresses(draft.subject),
         )
 
     def append(
@@ -205,7 +144,7 @@ class Ledger:
                 )
             )
             if draft.lines:
-                lines += _lines(
+                lines += line_rows(
                     interaction_id,
                     owner,
                     kind,
@@ -327,72 +266,3 @@ _range: Select[Any] = (
     .where(interaction.c.interaction_id.between(bindparam("low"), bindparam("high")))
     .order_by(interaction.c.interaction_id)
 )
-
-
-def _lines(
-    interaction_id: int,
-    owner: int,
-    kind: Kind,
-    draft: Draft,
-    *,
-    same: bool,
-    base: int | None,
-    minor: int | None,
-) -> Iterable[tuple[Any, ...]]:
-    """
-    Yield the rows of a draft's lines.
-
-    Lines of what takes revenue away are turned together, so that together they take it away, and
-    a discount among them still lessens what is taken.
-    """
-    sign = -1 if kind.sign < 0 else 1
-    amounts = [item.amount_minor for item in draft.lines]
-    if sign < 0 and sum(amounts) >= 0:
-        amounts = [-amount for amount in amounts]
-    in_bases: Sequence[int | None] = amounts if same else _shared(amounts, base, minor)
-    for number, (item, amount, in_base) in enumerate(
-        zip(draft.lines, amounts, in_bases, strict=True), start=1
-    ):
-        yield (
-            interaction_id,
-            number,
-            owner,
-            item.key,
-            item.undoes,
-            item.product,
-            item.variant,
-            item.category,
-            sign,
-            item.quantity,
-            amount,
-            in_base,
-            item.cost_minor,
-        )
-
-
-def _shared(amounts: Sequence[int], base: int | None, minor: int | None) -> Sequence[int | None]:
-    """
-    Return *amounts* at the rate that made *minor* of a currency *base* of the shop's.
-
-    What rounding leaves over goes to the largest remainders, so that amounts that add up to
-    *minor* add up to *base*.
-    """
-    if base is None or minor is None:
-        return [None] * len(amounts)
-    if minor == 0:  # which tells no rate; nothing is nothing at any
-        return [None if amount else 0 for amount in amounts]
-    if minor < 0:
-        base, minor = -base, -minor
-    shares, rest = [], []
-    for amount in amounts:
-        share, remainder = divmod(amount * base, minor)
-        shares.append(share)
-        rest.append(remainder)
-    # Half up rather than to even: where the amounts add up to minor, nothing is rounded at all.
-    over = (2 * sum(amounts) * base + minor) // (2 * minor) - sum(shares)
-    for place in sorted(range(len(rest)), key=rest.__getitem__, reverse=True)[:over]:
-        shares[place] += 1
-    for amount, share in zip(amounts, shares, strict=True):
-        if abs(share) > _LARGEST:
-            raise MoneyError(f"a line of {amount} at this rate does not fit in 64 bits")
-    return shares

@@ -19,7 +19,8 @@ from crmcore.persistence.customers import customer
 from crmcore.persistence.database import Connection, json_list
 from crmcore.persistence.ledger import interaction
 from crmcore.services.dispatcher import Dispatcher
-from crmcore.services.ledger import COLUMNS, Encoded
+from crmcore.services.encoding import Encoded
+from crmcore.services.ledger import COLUMNS
 from crmcore.services.positions import Key, Positions, Standing
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit

@@ -21,7 +21,8 @@ from crmcore.persistence.database import json_list
 from crmcore.persistence.faults import debt
 from crmcore.services import faults
 from crmcore.services.dispatcher import Call, Dispatcher
-from crmcore.services.ledger import COLUMNS, Batch, Encoded
+from crmcore.services.encoding import Encoded
+from crmcore.services.ledger import COLUMNS, Batch
 from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit

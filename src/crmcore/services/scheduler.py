@@ -10,7 +10,8 @@ from crmcore.persistence.database import Connection
 from crmcore.services import timers
 from crmcore.services.debts import dict_of
 from crmcore.services.dispatcher import Dispatcher
-from crmcore.services.ledger import Encoded, last_recorded_at
+from crmcore.services.encoding import Encoded
+from crmcore.services.ledger import last_recorded_at
 from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime

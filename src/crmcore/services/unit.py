@@ -17,8 +17,8 @@ from crmcore.persistence.database import Connection, Portable, json_list
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.settings import write_setting
 from crmcore.services import faults, timers
+from crmcore.services.encoding import Encoded
 from crmcore.services.folds import facts_recorded_before, own_source
-from crmcore.services.ledger import Encoded
 from crmcore.services.opening import TIME_RUN, Opening
 from crmcore.services.runtime import Runtime
 

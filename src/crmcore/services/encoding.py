@@ -1,0 +1,84 @@
+"""Drafts checked and encoded, before anything is written."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from crmcore.domain.clock import to_instant
+from crmcore.domain.interaction import Draft, check_draft, is_plain
+from crmcore.domain.kind import Kind, KindRegistry
+from crmcore.domain.money import Money
+from crmcore.errors import InputError, MoneyError
+from crmcore.services.identity import IdentityService, Names
+
+PLUGIN: Final = "plugin:"
+
+
+class Encoded(NamedTuple):
+    """A draft whose every value was checked, ready to be written."""
+
+    kind: Kind
+    draft: Draft
+    names: Names
+    occurred_at: int | None
+    payload: str
+    personal: str | None
+    amount_minor: int | None
+    currency: str | None
+    source_key: str | None
+    subject: str | None
+
+
+class Encoder:
+    """Checks drafts against the kinds of one application."""
+
+    def __init__(self, kinds: KindRegistry, identity: IdentityService, currency: str) -> None:
+        self._kinds = kinds
+        self._identity = identity
+        self._currency = currency
+
+    def encode(self, draft: Draft, *, decided: bool = False) -> Encoded:
+        """
+        Check a draft; raises an `InputError` that names the field.
+
+        Amounts come out signed: what they add to the customer's revenue. Only what was *decided*
+        may have a plugin as its source.
+        """
+        kind = self._kinds[draft.kind]
+        if not is_plain(draft):
+            check_draft(draft)
+        if not decided and draft.source.startswith(PLUGIN):
+            raise InputError(
+                f"source is {draft.source!r}, which only what that plugin decides may have; "
+                "the shop's name for a system, such as 'shop', is expected"
+            )
+        payload, personal = self._kinds.encode(kind, draft.payload)
+        if not draft.identifiers and draft.customer is None:
+            raise InputError(
+                f"{kind.name!r} names no customer; give an identifier such as "
+                "Identifier('email', 'ada@example.com'), or the customer's id"
+            )
+        amount = draft.amount
+        if amount is None and draft.lines:
+            amount = Money(sum(line.amount_minor for line in draft.lines), self._currency)
+        minor = currency = None
+        if amount is not None:
+            if not isinstance(amount, Money):
+                raise MoneyError(
+                    f"amount {amount!r} is not Money; write Money.of('11.77', {self._currency!r})"
+                )
+            minor, currency = amount.amount_minor, amount.currency
+            if kind.sign < 0:
+                minor = -abs(minor)
+        return Encoded(
+            kind,
+            draft,
+            tuple([(i.scheme, i.value) for i in draft.identifiers]),
+            None if draft.occurred_at is None else to_instant(draft.occurred_at),
+            payload,
+            personal,
+            minor,
+            currency,
+            self._identity.without_addresses(draft.source_key),
+            self._identity.without_addresses(draft.subject),
+        )
