@@ -25,6 +25,7 @@ timer = Table(
     PrimaryKeyConstraint("plugin", "timer_key", "customer_id"),
     Index(
         "crm_timer_run",
+        "plugin",
         "run_at",
         sqlite_where=sql("parked_at IS NULL"),
         postgresql_where=sql("parked_at IS NULL"),

@@ -52,11 +52,7 @@ class Scheduler:
         Where no timer has fallen due, stages up to now.
         """
         with self._begin() as unit:
-            waiting = [
-                (due, name)
-                for name, due in timers.due_batches(unit.connection, unit.now)
-                if name in self._run
-            ]
+            waiting = timers.due_batches(unit.connection, self._run, unit.now)
             until = min((due for due, _ in waiting), default=unit.now)
             changed: list[StageChanged] = []
             refused: list[Encoded] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -21,17 +21,9 @@ _key = (
 )
 _find = select(timer.c.due_at).where(_key)
 _cancel = delete(timer).where(_key)
-_next = (
-    select(timer.c.plugin, func.min(timer.c.run_at))
-    .where(timer.c.parked_at.is_(None))
-    .group_by(timer.c.plugin)
-)
-_due = (
-    select(timer.c.plugin, timer.c.due_at)
-    .where(timer.c.run_at <= bindparam("now"), timer.c.parked_at.is_(None))
-    .distinct()
-    .order_by(timer.c.due_at)
-)
+_waiting = (timer.c.plugin == bindparam("owner")) & timer.c.parked_at.is_(None)
+_next = select(func.min(timer.c.run_at)).where(_waiting)
+_due = select(timer.c.due_at).where(_waiting, timer.c.run_at <= bindparam("now")).distinct()
 _unpark = (
     update(timer)
     .where(timer.c.parked_at.is_not(None))
@@ -81,16 +73,20 @@ def find_timer(connection: Connection, plugin: str, key: str, customer: int | No
     return rows[0][0] if rows else None
 
 
-def next_run(connection: Connection, plugins: Container[str]) -> int | None:
+def next_run(connection: Connection, plugins: Iterable[str]) -> int | None:
     """Return when the next timer of one of *plugins* is to be tried; None if none is waiting."""
-    # Timers of plugins that are not there now wait until they are.
-    runs = [run_at for plugin, run_at in connection.execute(_next) if plugin in plugins]
-    return min(runs, default=None)
+    # One look into the index for each plugin. Timers of plugins that are not there wait.
+    runs = [connection.execute(_next, owner=plugin)[0][0] for plugin in plugins]
+    return min((run_at for run_at in runs if run_at is not None), default=None)
 
 
-def due_batches(connection: Connection, now: int) -> list[tuple[str, int]]:
-    """Return the plugins with timers to be tried, with the instants they were set for, in order."""
-    return [(plugin, due) for plugin, due in connection.execute(_due, now=now)]
+def due_batches(connection: Connection, plugins: Iterable[str], now: int) -> list[tuple[int, str]]:
+    """Return for what instants which of *plugins* have timers to be tried by *now*."""
+    return [
+        (due, plugin)
+        for plugin in plugins
+        for (due,) in connection.execute(_due, owner=plugin, now=now)
+    ]
 
 
 def claim(connection: Connection, plugin: str, due: int, now: int) -> Sequence[Timer]:
