@@ -17,6 +17,7 @@ from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.errors import (
     ConfigurationError,
     CustomerNotFoundError,
+    InputError,
     PluginError,
     PluginNotFoundError,
 )
@@ -386,6 +387,11 @@ class Crm:
     def _id_of(self, known: Known) -> int:
         if isinstance(known, int):
             return known
+        if not isinstance(known, Identifier):
+            raise InputError(
+                f"{known!r} names no customer; an id, or an identifier such as "
+                "Identifier('email', 'ada@example.com'), is expected"
+            )
         found = self.find_customer(known)
         if found is None:
             raise CustomerNotFoundError(known)

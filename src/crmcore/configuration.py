@@ -11,9 +11,11 @@ from typing import Any, Final
 import attrs
 from attrs import field, frozen
 
+from crmcore.domain.clock import Calendar
 from crmcore.domain.kind import strict_converter, structuring_problems
+from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
-from crmcore.errors import ConfigurationError, PluginError, PluginNotFoundError, nearest
+from crmcore.errors import ConfigurationError, MoneyError, PluginError, PluginNotFoundError, nearest
 from crmcore.hooks import Plugin
 
 GROUP: Final = "crmcore.plugins"
@@ -95,9 +97,15 @@ def load_configuration(path: Path) -> Configuration:
                 f"{path}: unknown table [{table}]{nearest(table, _TABLES)}; "
                 f"there are [crm], [relationship] and [plugins.<name>]"
             )
+    shop: ShopSettings = _structure(path, "crm", values.get("crm", {}), ShopSettings)
+    try:
+        Calendar.named(shop.zone)
+        check_currency(shop.currency)
+    except (ConfigurationError, MoneyError) as error:
+        raise ConfigurationError(f"{path}, [crm]: {error}") from error
     return Configuration(
         path=path,
-        shop=_structure(path, "crm", values.get("crm", {}), ShopSettings),
+        shop=shop,
         relationship=_structure(
             path, "relationship", values.get("relationship", {}), RelationshipSettings
         ),

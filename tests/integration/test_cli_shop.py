@@ -346,6 +346,23 @@ class TestAsking:
         with sqlite3.connect("crm.db") as connection:
             connection.execute("DELETE FROM crm_tiering_total")
 
-        assert {"rebuilt": ["tiering"]} == asked("rebuild", "tiering")
+        expected = {"rebuilt": ["tiering"], "caught_up": {}, "owed": {}}
+        assert expected == asked("rebuild", "tiering")
         assert 1 == count("crm_tiering_total") == count("crm_interaction")
         assert "Made anew: lifecycles, tiering.\n" == run("rebuild").output
+
+    def test_a_plugin_switched_on_later(self, shop):
+        """A plugin over a filled database says that it has to catch up, and does on a rebuild."""
+        written = (shop / "crm.toml").read_text()
+        (shop / "crm.toml").write_text("[crm]\ncurrency = 'EUR'\n")
+        run("record", "order.placed", "--id", "email:ada@example.com", "--amount", "10")
+        (shop / "crm.toml").write_text(written)
+
+        before = run("customer", "show", "email:ada@example.com")
+        caught_up = run("rebuild")
+        after = run("customer", "show", "email:ada@example.com")
+
+        assert "tiering has yet to catch up with 1 customers" in before.stderr
+        assert "tiering caught up with 1 customers." in caught_up.stdout
+        assert "" == after.stderr
+        assert "net 10.00 EUR" in after.stdout

@@ -49,7 +49,14 @@ class Shell:
         from crmcore.cli.faults import faults_told
 
         click.get_current_context().with_resource(faults_told())
-        return Crm.from_config(self.config)
+        crm = Crm.from_config(self.config)
+        for plugin, customers in crm.debts().items():
+            click.echo(
+                f"Note: {plugin} has yet to catch up with {customers:,} customers, so what it says "
+                "of them is not complete; `crm rebuild` lets it.",
+                err=True,
+            )
+        return crm
 
 
 def let_time_pass(crm: Crm) -> None:

@@ -91,7 +91,9 @@ class Money:
         try:
             minor = _EXACT.scaleb(_EXACT.create_decimal(amount), places)
         except (ArithmeticError, ValueError) as error:
-            raise MoneyError(f"{amount!r} is not an amount of {currency}") from error
+            raise MoneyError(
+                f"{amount!r} is not an amount of {currency}; a number such as 19.90 is expected"
+            ) from error
         if not minor.is_finite():
             raise MoneyError(f"{amount!r} is not an amount of {currency}; a number is expected")
         if minor and minor.adjusted() >= _DIGITS:

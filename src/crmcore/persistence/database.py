@@ -169,7 +169,10 @@ class Database:
             )
             self.engine: Engine = create_engine(parsed, **options)
         except (ArgumentError, ModuleNotFoundError) as error:
-            raise ConfigurationError(f"database {url!r} cannot be opened: {error}") from error
+            raise ConfigurationError(
+                f"database {url!r} cannot be opened: {error}; a URL such as "
+                "'sqlite:///crm.db' is expected"
+            ) from error
         self.dialect = self.engine.dialect
         self.portable = Portable(self.dialect.name)
         self.driver_error: type[Exception] = self.dialect.dbapi.Error  # type: ignore[union-attr]

@@ -176,6 +176,10 @@ def _check(plugin: object) -> None:
     """Refuse what pluggy would pass over in silence."""
     cls = type(plugin)
     name = getattr(plugin, "name", None)
+    if isinstance(plugin, type) and issubclass(plugin, Plugin):
+        raise PluginError(
+            str(name), f"the class was given, an object of it is expected: {plugin.__name__}()"
+        )
     if not isinstance(plugin, Plugin):
         raise PluginError(str(name or cls.__name__), "is not a subclass of crmcore.Plugin")
     if not isinstance(name, str) or not _NAME.match(name):

@@ -112,18 +112,22 @@ class DebtService:
         customers = tuple(customer_id for customer_id, _ in group)
         context = unit.context(plugin)
 
+        called = ["recompute_customers"]
+
         def catch_up() -> None:
             self.recompute(unit, plugin, CustomerList(customers, first))
             unit.connection.change(self._pay, owner=plugin.name, customers=json_list(customers))
+            called.append("on_interactions_recorded")
             self._replay(unit, plugin, customers, first)
             changes = tuple(c for _, stages in group for c in faults.read_missed(stages))
             if changes and plugin.name in self._changed:
+                called.append("on_stages_changed")
                 call = self._recorder.changed_call(
                     unit, plugin, self._changed[plugin.name], changes
                 )
                 call.run(context, call.event)
 
-        _, error = self._dispatcher.isolated(unit, plugin, "recompute_customers", catch_up)
+        _, error = self._dispatcher.isolated(unit, plugin, lambda: called[-1], catch_up)
         return error is None
 
     def _replay(self, unit: Unit, plugin: Plugin, customers: tuple[int, ...], first: int) -> None:

@@ -57,12 +57,13 @@ class Dispatcher:
         return bool(self._guards)
 
     def isolated(
-        self, unit: Unit, plugin: Plugin, hook: str, call: Callable[[], R]
+        self, unit: Unit, plugin: Plugin, hook: str | Callable[[], str], call: Callable[[], R]
     ) -> tuple[R | None, Exception | None]:
         """
         Call within a savepoint; what is raised is recorded as a fault and returned.
 
-        What the plugin wrote or decided in the call is undone then.
+        What the plugin wrote or decided in the call is undone then. Where several hooks are called
+        in turn, *hook* tells which one it was.
         """
         decisions = unit.context(plugin).decisions
         before = len(decisions)
@@ -73,8 +74,9 @@ class Dispatcher:
             if plugin.name in self._critical:
                 raise
             del decisions[before:]
+            name = hook if isinstance(hook, str) else hook()
             faults.record_fault(
-                unit.connection, plugin=plugin.name, hook=hook, now=unit.now, error=error
+                unit.connection, plugin=plugin.name, hook=name, now=unit.now, error=error
             )
             return None, error
 
