@@ -279,6 +279,7 @@ class KindRegistry:
         self._names: dict[str, Kind] = {}
         self._converter = strict_converter()
         self._primitive: set[str] = set()
+        self._hooks: dict[str, Callable[[Any, Any], Any]] = {}
         for kind in kinds:
             self.add(kind)
 
@@ -309,6 +310,13 @@ class KindRegistry:
         """Return every name and alias with its kind."""
         return self._names
 
+    def _hook_of(self, kind: Kind) -> Callable[[Any, Any], Any]:
+        """Return what structures a kind's payload, made when it is first needed."""
+        hook = self._hooks.get(kind.name)
+        if hook is None:
+            hook = self._hooks[kind.name] = self._converter.get_structure_hook(kind.payload)
+        return hook
+
     def encode(self, kind: Kind, payload: object) -> tuple[str, str | None]:
         """
         Check *payload* against its kind and return its JSON, and that of its personal fields.
@@ -330,7 +338,7 @@ class KindRegistry:
                 [f"{type(payload).__name__} found, {kind.payload.__name__} or a dict expected"],
             )
         try:
-            self._converter.structure(values, kind.payload)
+            self._hook_of(kind)(values, kind.payload)
         except Exception as error:
             raise PayloadError(kind.name, _problems(error)) from error
         if kind.name not in self._primitive:

@@ -12,6 +12,7 @@ from crmcore.errors import InputError, MoneyError
 from crmcore.services.identity import IdentityService, Names
 
 PLUGIN: Final = "plugin:"
+_LARGEST: Final = 2**63 - 1  # what a 64-bit column holds
 
 
 class Encoded(NamedTuple):
@@ -37,6 +38,22 @@ class Encoder:
         self._identity = identity
         self._currency = currency
 
+    def _amount(self, draft: Draft) -> tuple[int | None, str | None]:
+        """Return the draft's amount as it was given, or what its lines add up to."""
+        amount = draft.amount
+        if amount is None:
+            if not draft.lines:
+                return None, None
+            minor = sum([line.amount_minor for line in draft.lines])
+            if -_LARGEST <= minor <= _LARGEST:
+                return minor, self._currency
+            amount = Money(minor, self._currency)  # which says why not
+        if not isinstance(amount, Money):
+            raise MoneyError(
+                f"amount {amount!r} is not Money; write Money.of('11.77', {self._currency!r})"
+            )
+        return amount.amount_minor, amount.currency
+
     def encode(self, draft: Draft, *, decided: bool = False) -> Encoded:
         """
         Check a draft; raises an `InputError` that names the field.
@@ -58,18 +75,9 @@ class Encoder:
                 f"{kind.name!r} names no customer; give an identifier such as "
                 "Identifier('email', 'ada@example.com'), or the customer's id"
             )
-        amount = draft.amount
-        if amount is None and draft.lines:
-            amount = Money(sum(line.amount_minor for line in draft.lines), self._currency)
-        minor = currency = None
-        if amount is not None:
-            if not isinstance(amount, Money):
-                raise MoneyError(
-                    f"amount {amount!r} is not Money; write Money.of('11.77', {self._currency!r})"
-                )
-            minor, currency = amount.amount_minor, amount.currency
-            if kind.sign < 0:
-                minor = -abs(minor)
+        minor, currency = self._amount(draft)
+        if minor is not None and kind.sign < 0:
+            minor = -abs(minor)
         return Encoded(
             kind,
             draft,
