@@ -54,11 +54,10 @@ def measure(sizes: Sizes) -> Iterator[Line]:
             rows = connection.sqlalchemy.exec_driver_sql(
                 f"SELECT {', '.join(COLUMNS)} FROM crm_interaction"
             ).fetchall()
-            batch = Batch(
-                low=recorded.id, high=recorded.id, ids=[recorded.id], new=[tuple(rows[0])]
-            )
+            chosen = IdRange(recorded.id, recorded.id)
+            batch = Batch(ids=[recorded.id], new=[tuple(rows[0])], selection=chosen)
             hook = crm.assembly.of(Plugin.on_interactions_recorded)
-            event = recorder.event(unit, batch.new, IdRange(batch.low, batch.high))
+            event = recorder.event(unit, batch.new, batch.selection)
             contexts = [unit.context(plugin) for plugin in plugins]
             bound = [run for _, run in hook]
             calls = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from crmcore.configuration import load_configuration
 from crmcore.domain.clock import Calendar, Clock, SystemClock
@@ -20,6 +22,7 @@ from crmcore.errors import (
     InputError,
     PluginError,
     PluginNotFoundError,
+    RetryTransaction,
 )
 from crmcore.hooks import Plugin, ReportResult, Started, Stopping
 from crmcore.persistence.database import Database
@@ -41,6 +44,9 @@ from crmcore.services.unit import Unit
 from crmcore.services.why import Decision, StageStep, WhyService
 
 PluginT = TypeVar("PluginT", bound=Plugin)
+T = TypeVar("T")
+
+_RETRIES: Final = 3
 
 Known = int | Identifier
 """A customer, by id or by an identifier."""
@@ -146,6 +152,17 @@ class Crm:
         with self._begin(actor=actor) as unit:
             yield Transaction(unit, self._recorder, self._scheduler)
 
+    def run_transaction(self, work: Callable[[Transaction], T], *, actor: str | None = None) -> T:
+        """
+        Do *work* in a transaction of its own, and return what it returns.
+
+        Where another transaction stands in the way (a deadlock, a serialisation failure), all is
+        undone and *work* is done again, up to three times; so it must do nothing else.
+        """
+        return self._retrying(
+            lambda unit: work(Transaction(unit, self._recorder, self._scheduler)), actor=actor
+        )
+
     def record(self, kind: str | Draft, **values: Unpack[DraftFields]) -> Interaction:
         """
         Record one interaction, in a transaction of its own, and return it.
@@ -158,13 +175,12 @@ class Crm:
         Raises:
             InputError: Says what was found and what was expected; nothing is written.
         """
-        with self._begin() as unit:
-            return record_one(unit, self._recorder, kind, values)
+        return self._retrying(lambda unit: record_one(unit, self._recorder, kind, values))
 
     def record_many(self, drafts: Iterable[Draft]) -> Recorded:
         """Record a batch of interactions, each once, in a transaction of its own."""
-        with self.begin() as tx:
-            return tx.record_many(drafts)
+        drafts = list(drafts)
+        return self.run_transaction(lambda tx: tx.record_many(drafts))
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -339,6 +355,7 @@ class Crm:
 
     def _start(self) -> None:
         with self._begin() as unit:
+            unit.connection.wait_for_turn()
             catalogue.check_currency(unit.connection, self._runtime.currency)
             assembly = self._runtime.assembly
             missed = catalogue.note_enabled(
@@ -369,6 +386,17 @@ class Crm:
     def _begin(self, *, actor: str | None = None) -> Iterator[Unit]:
         with self._runtime.database.begin() as connection:
             yield Unit(self._runtime, connection, actor=actor)
+
+    def _retrying(self, work: Callable[[Unit], T], *, actor: str | None = None) -> T:
+        for attempt in range(_RETRIES):
+            try:
+                with self._begin(actor=actor) as unit:
+                    return work(unit)
+            except RetryTransaction:
+                # Those who stood in each other's way should not meet again at once.
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        with self._begin(actor=actor) as unit:
+            return work(unit)
 
     @contextmanager
     def _read(self) -> Iterator[Unit]:

@@ -16,7 +16,8 @@ Every error crmcore raises on purpose.
     ├── ModeError                       recording or sending while rebuilding
     ├── PluginError                     a plugin is not right; names it; stops the start
     └── StorageError                    the database said no
-        └── SchemaError                 its tables are not ours, or newer than we are
+        ├── RetryTransaction            another transaction stood in the way; do it again
+        └── SchemaError                 its tables are not ours, or of another revision
 """
 
 from __future__ import annotations
@@ -145,6 +146,15 @@ class PluginError(CrmError):
 
 class StorageError(CrmError):
     """The database refused a statement."""
+
+
+class RetryTransaction(StorageError):  # noqa: N818 - it says what to do, and is no mistake
+    """
+    Another transaction stood in the way; nothing is wrong, and doing it again will do.
+
+    A transaction of our own has been rolled back by then; one that was joined is the shop's to
+    roll back and to do again, as after any deadlock or serialisation failure.
+    """
 
 
 class SchemaError(StorageError):

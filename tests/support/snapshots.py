@@ -11,7 +11,7 @@ from attrs import frozen
 from sqlalchemy import inspect, text
 
 from crmcore import Crm
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 
 # The one place that says which columns are ids or clocks. Ids are replaced by what names the
 # same thing in every run; clocks say when a row was written, not what is so.

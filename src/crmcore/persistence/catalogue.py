@@ -16,10 +16,11 @@ setting = Table(
 revision = Table(
     "crm_revision",
     metadata,
-    text("component", primary_key=True),
+    text("component"),
     whole("revision"),
     text("checksum"),
     whole("applied_at"),
+    PrimaryKeyConstraint("component", "revision"),
 )
 
 # Kept while a plugin is disabled or uninstalled, so that the core can still apply its policies.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Index, PrimaryKeyConstraint, Table
 
-from crmcore.persistence.schema import metadata, text, whole
+from crmcore.persistence.schema import ids, metadata, text, whole
+
+customer_ids: Final = ids("customer")
 
 customer = Table(
     "crm_customer",
@@ -13,6 +17,10 @@ customer = Table(
     whole("recorded_at"),
     # A keyed hash of the identifier they were first known by: names them in keys of decisions.
     text("reference"),
+    # The customer they turned out to be; NULL: nobody else.
+    whole("merged_into", nullable=True),
+    # Goes up whenever identifiers move to or from them: who looked before has to look again.
+    whole("revision", server_default="0"),
 )
 
 # Keyed by its own value, so that everything else can be partitioned by customer.
@@ -22,6 +30,8 @@ identifier = Table(
     text("scheme"),
     text("identifier_value"),
     whole("customer_id"),
+    # Whose it was when it was recorded; a merge leaves it, so that it can be undone.
+    whole("recorded_for"),
     whole("recorded_at"),
     PrimaryKeyConstraint("scheme", "identifier_value"),
     Index("crm_identifier_customer", "customer_id"),

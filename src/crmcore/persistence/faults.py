@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import PrimaryKeyConstraint, Table
 
-from crmcore.persistence.schema import metadata, text, whole
+from crmcore.persistence.schema import ids, metadata, text, whole
+
+fault_ids: Final = ids("fault")
 
 fault = Table(
     "crm_fault",
     metadata,
-    whole("fault_id", primary_key=True),
+    whole("fault_id", primary_key=True, autoincrement=False),
     text("plugin"),
     text("hook"),
     whole("recorded_at"),
@@ -27,6 +31,8 @@ debt = Table(
     whole("first_interaction_id"),
     # The changes of stage it missed, as a JSON list; NULL: none.
     text("missed_stages", nullable=True),
+    whole("attempt", server_default="0"),
+    whole("run_at", server_default="0"),  # not paid before; later after a failure
     PrimaryKeyConstraint("plugin", "customer_id"),
     sqlite_with_rowid=False,
 )

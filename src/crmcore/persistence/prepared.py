@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Insert
 from sqlalchemy.engine import Dialect
 
 
@@ -24,6 +24,8 @@ class Prepared:
     constants: Mapping[str, Any]
     processors: Mapping[str, Callable[[Any], Any]]
     positional: bool
+    copied_into: str | None = None
+    """Table and columns, where the statement is a plain insert of whole rows on PostgreSQL."""
 
     @classmethod
     def compile(cls, statement: Executable, dialect: Dialect) -> Prepared:
@@ -47,7 +49,14 @@ class Prepared:
             else:
                 constants[name] = value if process is None else process(value)
         names = tuple(state.positiontup or state.parameters)
-        return cls(state.statement, names, constants, processors, bool(compiled.positional))
+        return cls(
+            state.statement,
+            names,
+            constants,
+            processors,
+            bool(compiled.positional),
+            _copied_into(statement, dialect),
+        )
 
     def bind(self, values: Mapping[str, Any]) -> Any:
         """Return *values*, with the statement's constants, as the driver takes them."""
@@ -57,3 +66,10 @@ class Prepared:
         if self.positional:
             return [ready[name] for name in self.names]
         return ready
+
+
+def _copied_into(statement: Executable, dialect: Dialect) -> str | None:
+    if dialect.name != "postgresql" or type(statement) is not Insert:
+        return None
+    names = ", ".join(column.name for column in statement.table.columns)
+    return f"{statement.table} ({names})"

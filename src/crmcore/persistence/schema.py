@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Sequence, Text
 
-REVISION: Final = 1
+REVISION: Final = 2
 """Of the core's tables; a database with a higher one is from a newer crmcore."""
 
 metadata = MetaData()
@@ -15,6 +15,9 @@ metadata = MetaData()
 # values of columns declared otherwise on connections that ask for it, so nothing else is used.
 Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
 
+# Compared byte by byte on PostgreSQL too, so that no result depends on the database's collation.
+Words: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def whole(name: str, **options: Any) -> Column[int]:
     """A 64-bit integer: an id, an amount in minor units, or an instant in microseconds UTC."""
@@ -22,4 +25,9 @@ def whole(name: str, **options: Any) -> Column[int]:
 
 
 def text(name: str, **options: Any) -> Column[str]:
-    return Column(name, Text, **{"nullable": False, **options})
+    return Column(name, Words, **{"nullable": False, **options})
+
+
+def ids(noun: str) -> Sequence:
+    """Return the sequence that PostgreSQL takes the ids of *noun* from; SQLite needs none."""
+    return Sequence(f"crm_{noun}_id", metadata=metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, insert, select, update
 
 from crmcore.persistence.catalogue import setting
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 
 _setting = select(setting.c.setting_value).where(setting.c.setting == bindparam("wanted"))
 _add_setting = insert(setting)

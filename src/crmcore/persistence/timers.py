@@ -22,6 +22,9 @@ timer = Table(
     whole("run_at"),  # when it is tried next: later than due_at after a failure
     whole("attempt"),
     whole("parked_at", nullable=True),
+    text("catch_up", server_default="late"),
+    # After this instant a timer that catches up by skipping is not acted upon.
+    whole("skip_after", nullable=True),
     PrimaryKeyConstraint("plugin", "timer_key", "customer_id"),
     Index(
         "crm_timer_run",

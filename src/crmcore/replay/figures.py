@@ -15,8 +15,8 @@ from crmcore.domain.clock import Calendar
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.relationship import RELATIONSHIP
 from crmcore.errors import HistoryError
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
-from crmcore.persistence.database import Connection
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.stages import change, stage
 from crmcore.replay.history import History

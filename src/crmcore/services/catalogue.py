@@ -15,14 +15,16 @@ from crmcore.domain.lifecycle import Lifecycle
 from crmcore.errors import SchemaError, StorageError
 from crmcore.hooks import Keep, Plugin, PluginTable
 from crmcore.persistence.catalogue import plugin_table, revision
-from crmcore.persistence.database import Connection, Database
+from crmcore.persistence.connection import Connection
+from crmcore.persistence.database import Database
 from crmcore.persistence.ledger import interaction
-from crmcore.persistence.schema import REVISION, metadata
+from crmcore.persistence.schema import REVISION
 from crmcore.persistence.settings import read_setting, write_setting
+from crmcore.persistence.tables import metadata
 
 CORE: Final = "crmcore"
 
-_revision = select(revision.c.revision).where(revision.c.component == bindparam("wanted"))
+_revision = select(func.max(revision.c.revision)).where(revision.c.component == bindparam("wanted"))
 _add_revision = insert(revision)
 _shape = select(plugin_table.c.shape).where(
     plugin_table.c.plugin == bindparam("owner"), plugin_table.c.table_name == bindparam("wanted")
@@ -38,6 +40,7 @@ def open_schema(database: Database, now: int) -> str:
         SchemaError: If the tables are from a newer crmcore.
     """
     with database.begin() as connection:
+        connection.wait_for_turn()
         present = _tables_of(connection)
         if revision.name not in present:
             metadata.create_all(connection.sqlalchemy)
@@ -45,7 +48,7 @@ def open_schema(database: Database, now: int) -> str:
             connection.insert_rows(_add_revision, [row])
             write_setting(connection, "instance", secrets.token_hex(16))
         found = connection.execute(_revision, wanted=CORE)
-        if not found:
+        if found[0][0] is None:
             raise SchemaError("the database has tables of crmcore's names that are not crmcore's")
         if found[0][0] > REVISION:
             raise SchemaError(

@@ -102,7 +102,7 @@ class CustomerService:
             interactions=count,
             first_at=first,
             last_at=last,
-            revenue=Money(revenue, runtime.currency),
+            revenue=Money(int(revenue), runtime.currency),  # PostgreSQL adds up to numeric
             unconverted=unconverted,
             stages=self._stages(unit, customer_id),
             traits=self._trait_values(unit, customer_id),

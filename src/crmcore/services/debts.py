@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Text, bindparam, delete, null, select, true
+from sqlalchemy import Text, bindparam, delete, select, true
 
 from crmcore.errors import PluginError
 from crmcore.hooks import CustomerList, CustomersRecompute, Everyone, IdList, Plugin
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
-from crmcore.persistence.database import Connection, json_list
 from crmcore.persistence.faults import debt
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.portable import json_list
 from crmcore.persistence.schema import Whole
 from crmcore.services import faults
 from crmcore.services.dispatcher import Dispatcher
@@ -56,12 +57,11 @@ class DebtService:
         self._owe_all = (
             portable.insert(debt)
             .from_select(
-                ["plugin", "customer_id", "first_interaction_id", "missed_stages"],
+                ["plugin", "customer_id", "first_interaction_id"],
                 select(
                     bindparam("owner", type_=Text()),
                     customer.c.customer_id,
                     bindparam("first", type_=Whole),
-                    null(),
                 ).where(true()),
             )
             .on_conflict_do_nothing()
@@ -78,7 +78,7 @@ class DebtService:
 
         About what was recorded by now it decides nothing; an older debt stays, with what it missed.
         """
-        first = unit.opening.last_interaction + 1
+        first = unit.opening.next_id(unit.connection)
         unit.connection.change(self._owe_all, owner=plugin, first=first)
         unit.opening.owes = True
 

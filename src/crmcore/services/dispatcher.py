@@ -10,7 +10,7 @@ from attrs import frozen
 
 from crmcore.domain.interaction import Draft
 from crmcore.domain.money import Money
-from crmcore.errors import MoneyError
+from crmcore.errors import MoneyError, RetryTransaction
 from crmcore.hooks import (
     Context,
     ExchangeRateWanted,
@@ -70,6 +70,8 @@ class Dispatcher:
         try:
             with unit.connection.savepoint():
                 return call(), None
+        except RetryTransaction:
+            raise
         except Exception as error:
             if plugin.name in self._critical:
                 raise
@@ -162,6 +164,8 @@ class Dispatcher:
                 for call in calls:
                     call.run(unit.context(call.plugin), call.event)
             return
+        except RetryTransaction:
+            raise
         except Exception:
             for call, count in zip(calls, before, strict=True):
                 del unit.context(call.plugin).decisions[count:]

@@ -11,12 +11,12 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import bindparam, func, insert, select, update
 
 from crmcore.hooks import StageChanged
-from crmcore.persistence.database import Connection
-from crmcore.persistence.faults import debt, fault
+from crmcore.persistence.connection import Connection
+from crmcore.persistence.faults import debt, fault, fault_ids
+from crmcore.persistence.ids import next_ids
 
 logger = logging.getLogger("crmcore")
 
-_last = select(func.max(fault.c.fault_id))
 _insert_fault = insert(fault)
 _any_debt = select(debt.c.plugin).limit(1)
 _faults = (
@@ -50,8 +50,7 @@ def record_fault(
 ) -> int:
     """Write down what *plugin* raised in *hook*, and return the fault's id."""
     logger.warning("plugin %r raised in %s: %s", plugin, hook, error, exc_info=error)
-    ((last,),) = connection.execute(_last)
-    fault_id = (last or 0) + 1
+    (fault_id,) = next_ids(connection, fault_ids, fault.c.fault_id, 1)
     trace = "".join(traceback.format_exception(error))[-8000:]
     row = (fault_id, plugin, hook, now, type(error).__name__, str(error), trace)
     connection.insert_rows(_insert_fault, [row])
@@ -88,7 +87,7 @@ def add_debt(connection: Connection, plugin: str, customers: Iterable[int], *, f
     """Note that *plugin* owes work from interaction *first* on; an older debt stays."""
     database = connection.database
     owe = database.once("owe", lambda: database.portable.insert(debt).on_conflict_do_nothing())
-    connection.insert_rows(owe, [(plugin, c, first, None) for c in sorted(customers)])
+    connection.insert_rows(owe, [(plugin, c, first, None, 0, 0) for c in sorted(customers)])
 
 
 def add_missed(connection: Connection, plugin: str, missed: Iterable[StageChanged]) -> None:

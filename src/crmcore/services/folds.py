@@ -7,8 +7,9 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Executable, Table, bindparam, delete, or_, select, true
 
 from crmcore.hooks import CustomerList, Everyone, Facts, Fold, IdList, IdRange, Selection
-from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction, line
+from crmcore.persistence.portable import Portable, json_list
 
 Way = Literal["range", "list", "customers", "everyone"]
 

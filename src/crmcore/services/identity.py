@@ -6,25 +6,35 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Text, bindparam, func, insert, literal, select
+from attrs import define, field
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from crmcore.domain.customer import Customer
 from crmcore.domain.identity import Identifier
-from crmcore.errors import CustomerNotFoundError
-from crmcore.persistence.customers import customer, identifier
-from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.errors import CustomerNotFoundError, RetryTransaction
+from crmcore.persistence.connection import Connection
+from crmcore.persistence.customers import customer, customer_ids, identifier
+from crmcore.persistence.ids import next_ids
+from crmcore.persistence.portable import Portable, json_list
 
-Names = tuple[tuple[str, str], ...]
-"""Identifiers as pairs of scheme and value: the form in which they are looked up."""
+Name = tuple[str, str]
+"""An identifier as a pair of scheme and value: the form in which they are looked up."""
+Names = tuple[Name, ...]
 
-_one = select(identifier.c.customer_id).where(
-    identifier.c.scheme == bindparam("scheme"), identifier.c.identifier_value == bindparam("text")
-)
-_last = select(func.max(customer.c.customer_id))
 _insert_customer = insert(customer)
-_insert_identifier = insert(identifier)
 _customer = select(customer.c.customer_id, customer.c.recorded_at).where(
     customer.c.customer_id == bindparam("customer")
 )
@@ -34,94 +44,209 @@ _identifiers = (
     .order_by(identifier.c.recorded_at, identifier.c.scheme, identifier.c.identifier_value)
 )
 _PERSONAL_KEY = re.compile(r"[^\s@]+@[^\s@]+|\+[\d\s().-]{7,}\Z")
+_MOST_LOOKS = 10
+
+
+class IdentifierTaken(RetryTransaction):
+    """Another transaction registered the same identifier at the same time, and has committed."""
+
+
+class Owner(NamedTuple):
+    """
+    Whose something is.
+
+    Attributes:
+        customer_id: The customer it belongs to now.
+        recorded_for: The customer it was recorded for; another one where the two were merged.
+    """
+
+    customer_id: int
+    recorded_for: int
+
+
+@define
+class Known:
+    """
+    What was known of the customers of some drafts when they were looked up, and locked.
+
+    Attributes:
+        named: By identifier; those nobody knows yet are not there.
+        given: By the id that was given; merged customers have another owner.
+    """
+
+    named: dict[Name, Owner] = field(factory=dict)
+    given: dict[int, Owner] = field(factory=dict)
 
 
 class IdentityService:
-    """Finds, registers and names customers."""
+    """Finds, locks, registers and names customers."""
 
     def __init__(self, portable: Portable, secret: str) -> None:
         self._portable = portable
         self._secret = secret.encode()
-        listed: BindParameter[str] = bindparam("names", type_=Text())
-        scheme: ColumnElement[str]
-        text: ColumnElement[str]
-        if portable.is_sqlite:
-            item = func.json_each(listed).table_valued("value").alias("item")
-            scheme = func.json_extract(item.c.value, "$[0]")
-            text = func.json_extract(item.c.value, "$[1]")
-        else:
-            item = func.json_array_elements(listed.op("::")(literal("json"))).table_valued("value")
-            scheme = item.c.value.op("->>")(0)
-            text = item.c.value.op("->>")(1)
-        self._many = select(
-            identifier.c.scheme, identifier.c.identifier_value, identifier.c.customer_id
-        ).select_from(
-            item.join(
-                identifier,
-                (identifier.c.scheme == scheme) & (identifier.c.identifier_value == text),
+        self._one = self._wanted(
+            select().where(
+                identifier.c.scheme == bindparam("scheme"),
+                identifier.c.identifier_value == bindparam("text"),
             )
         )
-        self._known = select(customer.c.customer_id).where(
-            portable.is_in(customer.c.customer_id, "customers")
+        self._many = self._wanted(_listed_names(portable))
+        among = portable.is_in(customer.c.customer_id, "customers")
+        self._given = select(
+            customer.c.customer_id, customer.c.merged_into, customer.c.revision
+        ).where(among)
+        self._lock = portable.locked(
+            select(customer.c.customer_id, customer.c.revision)
+            .where(among)
+            .order_by(customer.c.customer_id)
         )
-        self._references = select(customer.c.customer_id, customer.c.reference).where(
-            portable.is_in(customer.c.customer_id, "customers")
+        self._references = select(customer.c.customer_id, customer.c.reference).where(among)
+        self._insert_identifier = portable.insert(identifier).on_conflict_do_nothing()
+
+    def _wanted(self, statement: Select[Any]) -> Select[Any]:
+        """Return *statement* with what is asked of identifiers; see `_find`."""
+        found = statement.add_columns(
+            identifier.c.scheme,
+            identifier.c.identifier_value,
+            identifier.c.customer_id,
+            identifier.c.recorded_for,
+        )
+        if self._portable.is_sqlite:
+            return found.add_columns(literal(0))
+        return found.add_columns(customer.c.revision).join(
+            customer, customer.c.customer_id == identifier.c.customer_id
         )
 
-    def find(
-        self, connection: Connection, names: Iterable[tuple[str, str]]
-    ) -> dict[tuple[str, str], int]:
+    # -- finding -----------------------------------------------------------------------------
+
+    def find(self, connection: Connection, names: Iterable[Name]) -> dict[Name, int]:
         """Return the customer of each identifier that is known."""
+        return {name: owner for name, (owner, _, _) in self._find(connection, names).items()}
+
+    def _find(
+        self, connection: Connection, names: Iterable[Name]
+    ) -> dict[Name, tuple[int, int, int]]:
+        """Return for each name that is known its owner, whom it was recorded for, a revision."""
         names = list(names)
-        if len(names) == 1:
-            scheme, text = names[0]
-            rows = connection.execute(_one, scheme=scheme, text=text)
-            return {name: row[0] for name, row in zip(names, rows, strict=False)}
         if not names:
             return {}
-        listed = json.dumps(names, ensure_ascii=False, separators=(",", ":"))
-        return {(s, v): c for s, v, c in connection.execute(self._many, names=listed)}
+        if len(names) == 1:
+            scheme, text = names[0]
+            rows = connection.execute(self._one, scheme=scheme, text=text)
+        else:
+            listed = json.dumps(names, ensure_ascii=False, separators=(",", ":"))
+            rows = connection.execute(self._many, names=listed)
+        return {(s, v): (owner, meant, revision) for s, v, owner, meant, revision in rows}
 
-    def check_known(self, connection: Connection, customers: Iterable[int]) -> None:
-        """Raise `CustomerNotFoundError` for the first id that is no customer's."""
-        wanted = set(customers)
-        if not wanted:
-            return
-        known = {row[0] for row in connection.execute(self._known, customers=json_list(wanted))}
-        for missing in sorted(wanted - known):
-            raise CustomerNotFoundError(f"customer {missing}")
-
-    def resolve(self, connection: Connection, named: Sequence[Names], now: int) -> list[int]:
+    def present(self, connection: Connection, given: Iterable[int]) -> dict[int, int]:
         """
-        Return the customer of each of *named*, registering those nobody knows yet.
+        Return for each id of a customer the id they have now: another one, where they were merged.
+
+        Raises:
+            CustomerNotFoundError: For the first id that is no customer's.
+        """
+        return {c: owner for c, (owner, _) in self._present(connection, given).items()}
+
+    def _present(self, connection: Connection, given: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Return for each id the present one, and its revision."""
+        wanted = set(given)
+        rows: dict[int, tuple[int | None, int]] = {}
+        unseen = wanted
+        while unseen:
+            listed = json_list(unseen)
+            found = connection.execute(self._given, customers=listed)
+            rows |= {c: (into, revision) for c, into, revision in found}
+            for missing in sorted(unseen - rows.keys()):
+                raise CustomerNotFoundError(f"customer {missing}")
+            unseen = {into for _, into, _ in found if into is not None} - rows.keys()
+        present = {}
+        for asked in wanted:
+            owner, (into, revision) = asked, rows[asked]
+            while into is not None:
+                owner, (into, revision) = into, rows[into]
+            present[asked] = owner, revision
+        return present
+
+    def look_up(
+        self, connection: Connection, names: Collection[Name], given: Collection[int]
+    ) -> Known:
+        """
+        Return whose these identifiers and ids are, with their customers locked in id order.
+
+        Who waits for a lock may find that a merge has moved identifiers meanwhile; then they are
+        looked up again.
+
+        Raises:
+            CustomerNotFoundError: For an id that is no customer's.
+            RetryTransaction: If merges keep moving them.
+        """
+        for _ in range(_MOST_LOOKS):
+            named = self._find(connection, names)
+            ids = self._present(connection, given) if given else {}
+            known = Known(
+                {name: Owner(owner, meant) for name, (owner, meant, _) in named.items()},
+                {asked: Owner(owner, asked) for asked, (owner, _) in ids.items()},
+            )
+            if self._portable.is_sqlite:
+                return known
+            seen = {owner: revision for owner, _, revision in named.values()} | dict(ids.values())
+            if not seen or self.lock(connection, seen) == seen:
+                return known
+        raise RetryTransaction("the customers were merged again and again while they were locked")
+
+    def lock(self, connection: Connection, customers: Iterable[int]) -> dict[int, int]:
+        """Lock customers, in id order, until the transaction ends; returns their revisions."""
+        if self._portable.is_sqlite:
+            return {}
+        return dict(connection.execute(self._lock, customers=json_list(sorted(set(customers)))))
+
+    # -- registering -------------------------------------------------------------------------
+
+    def resolve(
+        self, connection: Connection, known: Known, named: Sequence[Names], now: int
+    ) -> list[Owner]:
+        """
+        Return whose each of *named* is, registering those nobody knows yet.
 
         The first identifier that is known decides; the others are added to that customer,
         unless they are somebody else's: those stay where they are.
+
+        Raises:
+            IdentifierTaken: If another transaction registered one of them at the same time.
         """
-        found = self.find(connection, {name: None for names in named for name in names})
-        last: int | None = None
-        new_customers: list[tuple[int, int, str]] = []
-        new_identifiers: list[tuple[str, str, int, int]] = []
-        owners: list[int] = []
+        found = known.named
+        unknown = [
+            place for place, names in enumerate(named) if not any(name in found for name in names)
+        ]
+        fresh = iter(self._new_ids(connection, len(unknown)))
+        new_customers: list[tuple[Any, ...]] = []
+        new_identifiers: list[tuple[Any, ...]] = []
+        owners: list[Owner] = []
         for names in named:
-            owner: int | None = None
-            for name in names:
-                owner = found.get(name)
-                if owner is not None:
-                    break
+            owner = next((found[name] for name in names if name in found), None)
             if owner is None:
-                if last is None:
-                    last = connection.execute(_last)[0][0] or 0
-                owner = last = last + 1
-                new_customers.append((owner, now, self.keyed_hash(":".join(min(names)))))
+                made = next(fresh)
+                owner = Owner(made, made)
+                reference = self.keyed_hash(":".join(min(names)))
+                new_customers.append((made, now, reference, None, 0))
             for name in names:
                 if name not in found:
                     found[name] = owner
-                    new_identifiers.append((*name, owner, now))
+                    new_identifiers.append((*name, *owner, now))
             owners.append(owner)
         connection.insert_rows(_insert_customer, new_customers)
-        connection.insert_rows(_insert_identifier, new_identifiers)
+        # In one order everywhere, so that two transactions cannot wait for each other.
+        new_identifiers.sort()
+        if connection.insert_rows(self._insert_identifier, new_identifiers) < len(new_identifiers):
+            raise IdentifierTaken("another transaction registered the same identifier")
         return owners
+
+    def _new_ids(self, connection: Connection, most: int) -> Sequence[int]:
+        if not most:
+            return ()
+        return next_ids(connection, customer_ids, customer.c.customer_id, most)
+
+    # -- telling -----------------------------------------------------------------------------
 
     def get(self, connection: Connection, customer_id: int) -> Customer:
         """Return the customer with their identifiers; raises `CustomerNotFoundError`."""
@@ -156,3 +281,23 @@ class IdentityService:
         if key is None or ("@" not in key and "+" not in key):
             return key
         return f"hash:{self.keyed_hash(key)}" if _PERSONAL_KEY.search(key) else key
+
+
+def _listed_names(portable: Portable) -> Select[Any]:
+    """Return a select that finds the identifiers listed as JSON in the parameter `names`."""
+    listed: BindParameter[str] = bindparam("names", type_=Text())
+    scheme: ColumnElement[str]
+    text: ColumnElement[str]
+    if portable.is_sqlite:
+        item = func.json_each(listed).table_valued("value").alias("item")
+        scheme = func.json_extract(item.c.value, "$[0]")
+        text = func.json_extract(item.c.value, "$[1]")
+    else:
+        item = func.json_array_elements(listed.op("::")(literal("json"))).table_valued("value")
+        scheme = item.c.value.op("->>")(0)
+        text = item.c.value.op("->>")(1)
+    return select().select_from(
+        item.join(
+            identifier, (identifier.c.scheme == scheme) & (identifier.c.identifier_value == text)
+        )
+    )

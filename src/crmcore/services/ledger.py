@@ -7,17 +7,19 @@ from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Select, bindparam, insert, select
+from sqlalchemy import Select, bindparam, exists, insert, select
 
 from crmcore.domain.interaction import Interaction, Origin
 from crmcore.domain.kind import KindRegistry
 from crmcore.domain.money import check_currency
 from crmcore.errors import InputError
 from crmcore.hooks import IdList, IdRange, Selection
-from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import dedupe, interaction, line
+from crmcore.persistence.portable import Portable, json_list
+from crmcore.persistence.schema import Whole
 from crmcore.services.encoding import Encoded, Encoder
-from crmcore.services.identity import IdentityService
+from crmcore.services.identity import IdentityService, Known, Owner
 from crmcore.services.lines import line_rows
 
 COLUMNS: Final = tuple(interaction.columns.keys())
@@ -34,32 +36,39 @@ _of_subject = select(
     interaction.c.customer_id == bindparam("customer"), interaction.c.subject == bindparam("about")
 )
 _newest = select(interaction.c.recorded_at).order_by(interaction.c.interaction_id.desc()).limit(1)
+_since = select(exists().where(interaction.c.recorded_at >= bindparam("instant", type_=Whole)))
 
 
-def last_recorded_at(connection: Connection) -> int:
-    """Return when the newest interaction was recorded; far in the past if there is none."""
-    rows = connection.execute(_newest)
-    return rows[0][0] if rows else -(2**63)
+def is_recorded_since(connection: Connection, instant: int) -> bool:
+    """Return whether any interaction was recorded at *instant* or later."""
+    if connection.database.portable.is_sqlite:
+        # Ids are given under the write lock, so the highest one was recorded last.
+        rows = connection.execute(_newest)
+        return bool(rows) and rows[0][0] >= instant
+    return bool(connection.execute(_since, instant=instant)[0][0])
 
 
 @frozen(kw_only=True)
 class Batch:
     """
-    Interactions written together; their ids lie between *low* and *high*.
+    Interactions written together.
 
     Attributes:
         ids: The interaction of each draft: its own, or the one recorded earlier.
         new: The rows written, as the ledger's columns.
+        selection: The new ones, as folds choose them.
     """
 
-    low: int
-    high: int
     ids: Sequence[int]
     new: Sequence[tuple[Any, ...]]
+    selection: Selection
 
-    @property
-    def selection(self) -> Selection:
-        return IdRange(self.low, self.high)
+
+def _selection(ids: Sequence[int]) -> Selection:
+    """Return ids as one block, where no other transaction has any in between."""
+    if ids[-1] - ids[0] == len(ids) - 1:
+        return IdRange(ids[0], ids[-1])
+    return IdList(tuple(ids))
 
 
 _CUSTOMER, _SUBJECT = COLUMNS.index("customer_id"), COLUMNS.index("subject")
@@ -88,25 +97,28 @@ class Ledger:
         self,
         connection: Connection,
         drafts: Sequence[Encoded],
-        ids: Sequence[int],
+        take_ids: Callable[[int], Sequence[int]],
         *,
         now: int,
         origin: Origin = "observed",
         rate: Callable[[str, int, int], int | None],
     ) -> Batch:
         """
-        Write those of *drafts* that were not recorded before, each under its place in *ids*.
+        Write those of *drafts* that were not recorded before.
 
-        Customers of decided drafts were checked when they were decided upon.
+        Their customers are locked first, and *take_ids* then gives as many ids as there are
+        drafts. Customers of decided drafts were checked when they were decided upon.
         *rate* returns an amount of a foreign currency, at an instant, in the base currency's
         minor units.
         """
+        known = self._look_up(connection, drafts, check=origin == "observed")
+        ids = take_ids(len(drafts))
         repeated = self._claim_keys(connection, drafts, ids)
         own, fresh = ids, drafts
         if repeated:
             own = [i for i in ids if i not in repeated]
             fresh = [d for i, d in zip(ids, drafts, strict=True) if i not in repeated]
-        owners = self._owners(connection, fresh, now, check=origin == "observed")
+        owners = self._owners(connection, known, fresh, now)
         rows: list[tuple[Any, ...]] = []
         lines: list[tuple[Any, ...]] = []
         unpriced: list[int] = []
@@ -123,8 +135,8 @@ class Ledger:
                     interaction_id,
                     kind.name,
                     kind.version,
-                    owner,
-                    owner,
+                    owner.customer_id,
+                    owner.recorded_for,
                     at,
                     now,
                     origin,
@@ -146,7 +158,7 @@ class Ledger:
             if draft.lines:
                 lines += line_rows(
                     interaction_id,
-                    owner,
+                    owner.customer_id,
                     kind,
                     draft,
                     same=currency == self.currency,
@@ -159,7 +171,7 @@ class Ledger:
         connection.insert_rows(_insert, rows)
         connection.insert_rows(_insert_line, lines)
         every = [repeated.get(i, i) for i in ids] if repeated else ids
-        return Batch(low=ids[0], high=ids[-1], ids=every, new=rows)
+        return Batch(ids=every, new=rows, selection=_selection(ids))
 
     def _claim_keys(
         self, connection: Connection, drafts: Sequence[Encoded], ids: Sequence[int]
@@ -180,17 +192,24 @@ class Ledger:
                 repeated[interaction_id] = first
         return repeated
 
-    def _owners(
-        self, connection: Connection, drafts: Sequence[Encoded], now: int, *, check: bool
-    ) -> list[int]:
+    def _look_up(self, connection: Connection, drafts: Sequence[Encoded], *, check: bool) -> Known:
+        """Return what is known of the customers of all *drafts*, who are locked from now on."""
         given = {d.draft.customer for d in drafts if d.draft.customer is not None}
-        if check:
-            self._identity.check_known(connection, given)
+        names = {name: None for d in drafts if d.draft.customer is None for name in d.names}
+        if not check:
+            self._identity.lock(connection, given)
+            return Known(given={customer: Owner(customer, customer) for customer in given})
+        return self._identity.look_up(connection, names, given)
+
+    def _owners(
+        self, connection: Connection, known: Known, drafts: Sequence[Encoded], now: int
+    ) -> list[Owner]:
         unnamed = [d.names for d in drafts if d.draft.customer is None]
-        if not unnamed:
-            return [d.draft.customer for d in drafts if d.draft.customer is not None]
-        found = iter(self._identity.resolve(connection, unnamed, now))
-        return [next(found) if d.draft.customer is None else d.draft.customer for d in drafts]
+        found = iter(self._identity.resolve(connection, known, unnamed, now) if unnamed else ())
+        return [
+            next(found) if d.draft.customer is None else known.given[d.draft.customer]
+            for d in drafts
+        ]
 
     def _undone(
         self, connection: Connection, row: tuple[Any, ...], rows: Sequence[tuple[Any, ...]]

@@ -15,9 +15,10 @@ from crmcore.domain.interaction import Draft
 from crmcore.domain.kinds import CORE_KINDS, STAGE_REFUSED
 from crmcore.domain.lifecycle import Change, Fact, Lifecycle, Machine, Position, Step
 from crmcore.hooks import Plugin, StageChanged, StageChangeProposed
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
-from crmcore.persistence.database import Connection, json_list
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.portable import json_list
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.encoding import Encoded
 from crmcore.services.ledger import COLUMNS

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from attrs import define
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, literal, select
 
 from crmcore.persistence.catalogue import setting
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.faults import debt
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ids import next_ids
+from crmcore.persistence.ledger import interaction, interaction_ids
+from crmcore.persistence.portable import Portable
 
 TIME_RUN: Final = "time_run"
 _LONG_AGO: Final = -(2**63)
-
-_state = select(
-    select(func.max(interaction.c.interaction_id)).scalar_subquery(),
-    select(setting.c.setting_value).where(setting.c.setting == TIME_RUN).scalar_subquery(),
-    exists(select(debt.c.plugin)),
-)
 
 
 @define
@@ -28,7 +25,8 @@ class Opening:
     What was so when the transaction began, kept right while it goes on.
 
     Attributes:
-        last_interaction: The highest id given to an interaction; 0 if there is none.
+        last_interaction: The highest id given to an interaction, 0 if there is none; on
+            PostgreSQL other transactions give some too, so it is the last one this one knows of.
         time_run: The instant up to which all that time alone brings about has happened.
         owes: Whether any plugin may have debt.
     """
@@ -39,11 +37,39 @@ class Opening:
 
     @classmethod
     def read(cls, connection: Connection) -> Opening:
-        last, time_run, owes = connection.execute(_state)[0]
+        database = connection.database
+        state = database.once("opening", lambda: _state(database.portable))
+        last, time_run, owes = connection.execute(state)[0]
         return cls(last or 0, _LONG_AGO if time_run is None else int(time_run), bool(owes))
 
-    def take_ids(self, count: int) -> range:
-        """Return the next *count* ids for interactions: one contiguous block."""
-        low = self.last_interaction + 1
-        self.last_interaction += count
-        return range(low, low + count)
+    def take_ids(self, connection: Connection, count: int) -> Sequence[int]:
+        """
+        Return the next *count* ids for interactions.
+
+        Taken while their customers are locked: so the ids of one customer ascend in the order in
+        which their interactions were committed.
+        """
+        if connection.database.portable.is_sqlite:
+            low = self.last_interaction + 1
+            self.last_interaction += count
+            return range(low, low + count)
+        taken = next_ids(connection, interaction_ids, interaction.c.interaction_id, count)
+        self.last_interaction = taken[-1]
+        return taken
+
+    def next_id(self, connection: Connection) -> int:
+        """Return an id below which all interactions of the locked customers are until now."""
+        if connection.database.portable.is_sqlite:
+            return self.last_interaction + 1
+        return self.take_ids(connection, 1)[0]
+
+
+def _state(portable: Portable) -> Select[Any]:
+    last: Any = literal(0)
+    if portable.is_sqlite:
+        last = select(func.max(interaction.c.interaction_id)).scalar_subquery()
+    return select(
+        last,
+        select(setting.c.setting_value).where(setting.c.setting == TIME_RUN).scalar_subquery(),
+        exists(select(debt.c.plugin)),
+    )

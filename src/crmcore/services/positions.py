@@ -9,8 +9,9 @@ from attrs import define
 from sqlalchemy import bindparam, delete, func, insert, select
 
 from crmcore.domain.lifecycle import Change, Fact, Machine, Position
-from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.stages import change, stage
 
 Key = tuple[int, str]

@@ -17,8 +17,8 @@ from crmcore.hooks import (
     StageChanged,
     StagesChanged,
 )
-from crmcore.persistence.database import json_list
 from crmcore.persistence.faults import debt
+from crmcore.persistence.portable import json_list
 from crmcore.services import faults
 from crmcore.services.dispatcher import Call, Dispatcher
 from crmcore.services.encoding import Encoded
@@ -109,7 +109,7 @@ class Recorder:
         return self._runtime.ledger.append(
             unit.connection,
             encoded,
-            unit.opening.take_ids(len(encoded)),
+            lambda count: unit.opening.take_ids(unit.connection, count),
             now=unit.now,
             origin="decided" if decided_by_plugins else "observed",
             rate=rate,
@@ -183,7 +183,7 @@ class Recorder:
             run=run,
             event=StagesChanged(mine),
             customers={change.customer_id for change in mine},
-            first=unit.opening.last_interaction + 1,
+            first=unit.opening.next_id(unit.connection),
             missed=mine,
         )
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from crmcore.hooks import Plugin, StageChanged, TimersDue
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 from crmcore.services import timers
 from crmcore.services.debts import dict_of
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.encoding import Encoded
-from crmcore.services.ledger import last_recorded_at
+from crmcore.services.ledger import is_recorded_since
 from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
@@ -72,7 +72,7 @@ class Scheduler:
             def fire() -> None:
                 claimed = timers.claim(unit.connection, plugin.name, due, unit.now)
                 if claimed:
-                    late = last_recorded_at(unit.connection) >= due
+                    late = is_recorded_since(unit.connection, due)
                     event = TimersDue(timers=tuple(claimed), due=due, late=late)
                     context = unit.context(plugin)
                     context.firing = due

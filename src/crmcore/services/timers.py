@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import bindparam, delete, func, select, update
 
 from crmcore.domain.timer import Timer
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.timers import NOBODY, timer
 
 MOST_ATTEMPTS: Final = 8
@@ -60,7 +60,9 @@ def set_timer(
     statement = connection.database.once(
         "set timer", lambda: connection.database.portable.replace(timer)
     )
-    connection.insert_rows(statement, [(plugin, key, customer or NOBODY, due, due, 0, None)])
+    connection.insert_rows(
+        statement, [(plugin, key, customer or NOBODY, due, due, 0, None, "late", None)]
+    )
 
 
 def cancel_timer(connection: Connection, plugin: str, key: str, customer: int | None) -> None:

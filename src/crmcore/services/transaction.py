@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 from attrs import frozen
 
 from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
 from crmcore.errors import PluginNotFoundError
 from crmcore.hooks import Context, IdList, Plugin
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 from crmcore.services.assembly import Assembly
+from crmcore.services.identity import IdentifierTaken
 from crmcore.services.recorder import Recorder
 from crmcore.services.scheduler import Scheduler
 from crmcore.services.unit import Unit
 
+T = TypeVar("T")
 PluginT = TypeVar("PluginT", bound=Plugin)
+
+_LOOKS: Final = 3
 
 
 def find_plugin(assembly: Assembly, wanted: type[PluginT]) -> PluginT:
@@ -78,17 +82,26 @@ class Transaction:
 
         Takes a `Draft`, or what `Crm.record` takes.
         """
-        with self._unit.whole():
-            return record_one(self._unit, self._recorder, kind, values)
+        return self._whole(lambda: record_one(self._unit, self._recorder, kind, values))
 
     def record_many(self, drafts: Iterable[Draft]) -> Recorded:
         """Record a batch of interactions, each once."""
         drafts = list(drafts)
         if not drafts:
             return Recorded((), 0)
-        with self._unit.whole():
-            batch = self._recorder.record(self._unit, drafts)
+        batch = self._whole(lambda: self._recorder.record(self._unit, drafts))
         return Recorded(batch.ids, len(batch.new))
+
+    def _whole(self, work: Callable[[], T]) -> T:
+        """Do all of *work* or nothing; again, where another transaction was quicker to register."""
+        for _ in range(_LOOKS):
+            try:
+                with self._unit.whole():
+                    return work()
+            except IdentifierTaken:
+                continue  # it has committed by now, so whom it registered is found
+        with self._unit.whole():
+            return work()
 
     @contextmanager
     def acting(self, plugin: type[PluginT]) -> Iterator[tuple[PluginT, Context]]:

@@ -13,8 +13,9 @@ from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.errors import InputError, ModeError
 from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
-from crmcore.persistence.database import Connection, Portable, json_list
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.settings import write_setting
 from crmcore.services import faults, timers
 from crmcore.services.encoding import Encoded
@@ -121,6 +122,8 @@ class PluginContext:
                     f"a decision ({draft.kind!r}) names its customer by id, and has a source_key"
                 )
             owners.append(draft.customer)
+        # Before the plugin writes what it decided about them, too.
+        runtime.identity.lock(self._connection, owners)
         references = runtime.identity.references(self._connection, owners)
         self._check_currencies(drafts)
         source = own_source(self._plugin.name)

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from crmcore.domain.interaction import Interaction
 from crmcore.hooks import IdList
-from crmcore.persistence.database import Connection
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.stages import change
 from crmcore.services.ledger import Ledger

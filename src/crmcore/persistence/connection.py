@@ -1,0 +1,192 @@
+"""One open transaction: statements compiled once and run on the driver's cursor."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy import Executable
+from sqlalchemy.engine import Dialect
+
+from crmcore.errors import RetryTransaction, StorageError
+from crmcore.persistence.portable import Portable
+from crmcore.persistence.prepared import Prepared
+
+if TYPE_CHECKING:
+    from crmcore.persistence.database import Database
+
+Row = tuple[Any, ...]
+
+_CACHED = 512  # statements kept compiled for each driver; those of the core are about 60
+_COPIED = 32  # from so many rows on, COPY is cheaper than one statement for each
+_RETRIED = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
+_STARTING = int.from_bytes(b"crmcore", "big")  # a key among those of advisory locks
+_BUSY = 5  # SQLITE_BUSY, in the low byte of the extended code
+
+
+class Statements:
+    """Statements as one driver takes them; each is compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.portable = Portable(dialect.name)
+        self.driver_error: type[Exception] = dialect.dbapi.Error  # type: ignore[union-attr]
+        self._prepared: OrderedDict[int, tuple[Executable, Prepared]] = OrderedDict()
+
+    def prepare(self, statement: Executable) -> Prepared:
+        """Return the compiled statement; it is compiled once for each statement object."""
+        found = self._prepared.get(id(statement))
+        if found is not None:
+            return found[1]
+        prepared = Prepared.compile(statement, self.dialect)
+        # The statement is kept too, so that no other object can take over its id.
+        self._prepared[id(statement)] = statement, prepared
+        if len(self._prepared) > _CACHED:
+            self._prepared.popitem(last=False)
+        return prepared
+
+
+class Connection:
+    """
+    One open transaction. Statements are compiled once, and run on the driver's cursor.
+
+    It never begins, commits or closes anything, so the cursor may be of a connection that is
+    somebody else's.
+
+    Attributes:
+        database: The database it is a transaction of.
+        statements: How this connection's driver takes statements.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        statements: Statements,
+        cursor: Any,
+        *,
+        new_cursor: Callable[[], Any],
+        opened: sqlalchemy.Connection | None = None,
+    ) -> None:
+        self.database = database
+        self.statements = statements
+        self._cursor = cursor
+        self._new_cursor = new_cursor
+        self._opened = opened
+        self._savepoints = 0
+
+    @property
+    def sqlalchemy(self) -> sqlalchemy.Connection:
+        """The SQLAlchemy connection beneath; a transaction that was joined has none of ours."""
+        if self._opened is None:
+            raise StorageError(
+                "the transaction was joined, so use the connection it was joined with"
+            )
+        return self._opened
+
+    def execute(self, statement: Executable, **values: Any) -> list[Row]:
+        """Run a statement and return its rows, if it has any."""
+        prepared = self.statements.prepare(statement)
+        cursor = self._run(prepared.sql, prepared.bind(values))
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def change(self, statement: Executable, **values: Any) -> int:
+        """Run a statement and return how many rows it wrote."""
+        prepared = self.statements.prepare(statement)
+        return int(self._run(prepared.sql, prepared.bind(values)).rowcount)
+
+    def stream(
+        self, statement: Executable, size: int = 5000, **values: Any
+    ) -> Iterator[Sequence[Row]]:
+        """Run a statement and yield its rows in lists of at most *size*."""
+        prepared = self.statements.prepare(statement)
+        cursor = self._new_cursor()
+        try:
+            self._run(prepared.sql, prepared.bind(values), cursor)
+            while rows := cursor.fetchmany(size):
+                yield rows
+        finally:
+            cursor.close()
+
+    def change_many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement for each of *rows*, in one call, and return how many rows it wrote."""
+        if not rows:
+            return 0
+        prepared = self.statements.prepare(statement)
+        return self._run_many(prepared.sql, [prepared.bind(row) for row in rows])
+
+    def insert_rows(self, statement: Executable, rows: Sequence[Row]) -> int:
+        """Run an `insert(table)` for rows that hold a value for every column, in their order."""
+        if not rows:
+            return 0
+        prepared = self.statements.prepare(statement)
+        if prepared.copied_into and len(rows) >= _COPIED and hasattr(self._cursor, "copy"):
+            return self._copy(prepared.copied_into, rows)
+        if prepared.positional:
+            return self._run_many(prepared.sql, rows)
+        return self._run_many(
+            prepared.sql, [dict(zip(prepared.names, row, strict=True)) for row in rows]
+        )
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside if it raises."""
+        self._savepoints += 1
+        name = f"crm_{self._savepoints}"
+        self._run(f"SAVEPOINT {name}", ())
+        try:
+            yield
+        except BaseException:
+            self._run(f"ROLLBACK TO SAVEPOINT {name}", ())
+            self._run(f"RELEASE SAVEPOINT {name}", ())
+            raise
+        else:
+            self._run(f"RELEASE SAVEPOINT {name}", ())
+        finally:
+            self._savepoints -= 1
+
+    def wait_for_turn(self) -> None:
+        """Let no other process start on this database until the transaction ends."""
+        if not self.database.portable.is_sqlite:  # there a writer has the database for itself
+            self._run(f"SELECT pg_advisory_xact_lock({_STARTING})", ())
+
+    def close(self) -> None:
+        self._cursor.close()
+
+    def _run(self, sql: str, values: Any, cursor: Any = None) -> Any:
+        cursor = self._cursor if cursor is None else cursor
+        try:
+            cursor.execute(sql, values)
+        except self.statements.driver_error as error:
+            raise translated(error, sql) from error
+        return cursor
+
+    def _run_many(self, sql: str, rows: Sequence[Any]) -> int:
+        try:
+            self._cursor.executemany(sql, rows)
+        except self.statements.driver_error as error:
+            raise translated(error, sql) from error
+        return int(self._cursor.rowcount)
+
+    def _copy(self, into: str, rows: Sequence[Row]) -> int:
+        try:
+            with self._cursor.copy(f"COPY {into} FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except self.statements.driver_error as error:
+            raise translated(error, f"COPY {into}") from error
+        return len(rows)
+
+
+def translated(error: BaseException, sql: str = "") -> StorageError:
+    """Return what a driver raised, as an error of ours; *sql* is what it was about."""
+    about = f" ({' '.join(sql.split())[:120]} ...)" if sql else ""
+    said = " ".join(str(error).split())
+    if getattr(error, "sqlstate", None) in _RETRIED:
+        return RetryTransaction(f"two transactions stood in each other's way: {said}{about}")
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF == _BUSY:
+        return RetryTransaction(f"another transaction has the database: {said}{about}")
+    return StorageError(f"the database refused a statement: {said}{about}")
