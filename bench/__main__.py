@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy
 
-from bench import bulk, dispatch, single, statement, view
+from bench import bulk, dispatch, postgres, single, statement, view
 from bench.sample import Spread
 from bench.sizes import FULL, QUICK, Sizes
 from bench.table import Line, rendered
@@ -20,6 +20,7 @@ Benchmark = Callable[[Sizes], Iterator[Line]]
 BENCHMARKS: dict[str, Benchmark] = {
     "bulk": bulk.measure,
     "single": single.measure,
+    "postgres": postgres.measure,
     "view": view.measure,
     "dispatch": dispatch.measure,
     "statement": statement.measure,

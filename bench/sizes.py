@@ -15,6 +15,7 @@ class Sizes:
         bulk: Customers, interactions and interactions in a batch, when recording in bulk.
         single: Customers and interactions of the ledger into which single ones are recorded.
         commits: Single interactions in a sample, each committed.
+        postgres: Customers, interactions and interactions in a batch, on PostgreSQL.
         view: Customers and interactions of the ledger whose customers are looked at.
         views: Customers looked at in a sample.
         dispatches: Batches of one interaction that ten plugins are told of, in a sample.
@@ -25,6 +26,7 @@ class Sizes:
     bulk: tuple[int, int, int]
     single: tuple[int, int]
     commits: int
+    postgres: tuple[int, int, int]
     view: tuple[int, int]
     views: int
     dispatches: int
@@ -36,6 +38,7 @@ FULL = Sizes(
     bulk=(20_000, 200_000, 5_000),
     single=(10_000, 100_000),
     commits=1_000,
+    postgres=(4_000, 40_000, 5_000),
     view=(1_500, 100_000),
     views=500,
     dispatches=5_000,
@@ -46,6 +49,7 @@ QUICK = Sizes(
     bulk=(500, 5_000, 1_000),
     single=(200, 2_000),
     commits=100,
+    postgres=(200, 2_000, 1_000),
     view=(20, 1_400),
     views=50,
     dispatches=500,

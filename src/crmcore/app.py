@@ -299,6 +299,7 @@ class Crm:
                 raise PluginNotFoundError(name, [*by_name, "lifecycles"])
         wanted = names or ("lifecycles", *by_name)
         with self._begin() as unit:
+            unit.connection.have_customers_alone()
             for name in wanted:
                 if name == "lifecycles":
                     for lifecycle in self._lifecycles:
@@ -367,11 +368,13 @@ class Crm:
                 derives = any(table.derived for table in plugin.tables)
                 anew = catalogue.open_plugin(unit.connection, plugin)
                 if anew or (derives and plugin.name in missed):
+                    unit.connection.have_customers_alone()
                     self._debts.owe_everything(unit, plugin.name)
             zone = self._runtime.calendar.zone.key
             for service in self._lifecycles:
                 changed = catalogue.open_lifecycle(unit.connection, service.lifecycle, zone)
                 if changed or service.lifecycle.name in unseen:
+                    unit.connection.have_customers_alone()
                     service.recompute(unit)
             for plugin, start in self._runtime.assembly.of(Plugin.on_started):
                 try:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Dialect
 
 from crmcore.errors import RetryTransaction, StorageError
 from crmcore.persistence.portable import Portable
-from crmcore.persistence.prepared import Prepared
+from crmcore.persistence.prepared import CopiedInto, Prepared
 
 if TYPE_CHECKING:
     from crmcore.persistence.database import Database
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 _CACHED = 512  # statements kept compiled for each driver; those of the core are about 60
-_COPIED = 32  # from so many rows on, COPY is cheaper than one statement for each
+_COPIED = 64  # from so many rows on, COPY is cheaper than one statement for each
 _RETRIED = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 _STARTING = int.from_bytes(b"crmcore", "big")  # a key among those of advisory locks
 _BUSY = 5  # SQLITE_BUSY, in the low byte of the extended code
@@ -118,17 +118,22 @@ class Connection:
         return self._run_many(prepared.sql, [prepared.bind(row) for row in rows])
 
     def insert_rows(self, statement: Executable, rows: Sequence[Row]) -> int:
-        """Run an `insert(table)` for rows that hold a value for every column, in their order."""
+        """
+        Run an `insert(table)` for rows that hold a value for every column, in their order.
+
+        No two rows have the same key, unless what is there already stays as it is.
+        """
         if not rows:
             return 0
         prepared = self.statements.prepare(statement)
         if prepared.copied_into and len(rows) >= _COPIED and hasattr(self._cursor, "copy"):
-            return self._copy(prepared.copied_into, rows)
-        if prepared.positional:
-            return self._run_many(prepared.sql, rows)
-        return self._run_many(
-            prepared.sql, [dict(zip(prepared.names, row, strict=True)) for row in rows]
-        )
+            return self._copy(prepared, prepared.copied_into, rows)
+        given: Sequence[Any] = rows
+        if not prepared.positional:
+            given = [dict(zip(prepared.names, row, strict=True)) for row in rows]
+        if len(given) == 1:
+            return int(self._run(prepared.sql, given[0]).rowcount)
+        return self._run_many(prepared.sql, given)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -152,6 +157,11 @@ class Connection:
         if not self.database.portable.is_sqlite:  # there a writer has the database for itself
             self._run(f"SELECT pg_advisory_xact_lock({_STARTING})", ())
 
+    def have_customers_alone(self) -> None:
+        """Let nobody else write about any customer until the transaction ends; reading goes on."""
+        if not self.database.portable.is_sqlite:
+            self._run("LOCK TABLE crm_customer IN EXCLUSIVE MODE", ())
+
     def close(self) -> None:
         self._cursor.close()
 
@@ -170,14 +180,28 @@ class Connection:
             raise translated(error, sql) from error
         return int(self._cursor.rowcount)
 
-    def _copy(self, into: str, rows: Sequence[Row]) -> int:
+    def _copy(self, prepared: Prepared, into: CopiedInto, rows: Sequence[Row]) -> int:
+        """Bring rows to the server by COPY: beside the table first, where some may be there."""
+        if not into.on_conflict:
+            self._copy_rows(into.table, into.columns, rows)
+            return len(rows)
+        self._run(f"CREATE TEMPORARY TABLE crm_put (LIKE {into.table}) ON COMMIT DROP", ())
+        self._copy_rows("pg_temp.crm_put", into.columns, rows)
+        written = self._run(
+            f"INSERT INTO {into.table} ({into.columns}) "
+            f"SELECT {into.columns} FROM pg_temp.crm_put{into.on_conflict}",
+            prepared.constants,
+        ).rowcount
+        self._run("DROP TABLE pg_temp.crm_put", ())
+        return int(written)
+
+    def _copy_rows(self, table: str, columns: str, rows: Sequence[Row]) -> None:
         try:
-            with self._cursor.copy(f"COPY {into} FROM STDIN") as copy:
+            with self._cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
         except self.statements.driver_error as error:
-            raise translated(error, f"COPY {into}") from error
-        return len(rows)
+            raise translated(error, f"COPY {table}") from error
 
 
 def translated(error: BaseException, sql: str = "") -> StorageError:

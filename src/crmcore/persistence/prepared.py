@@ -10,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
 from sqlalchemy import Executable, Insert
 from sqlalchemy.engine import Dialect
+
+
+@frozen
+class CopiedInto:
+    """A table, its columns, and what an insert does where a row of the same key is there."""
+
+    table: str
+    columns: str
+    on_conflict: str
 
 
 @define(eq=False)
@@ -24,8 +33,8 @@ class Prepared:
     constants: Mapping[str, Any]
     processors: Mapping[str, Callable[[Any], Any]]
     positional: bool
-    copied_into: str | None = None
-    """Table and columns, where the statement is a plain insert of whole rows on PostgreSQL."""
+    copied_into: CopiedInto | None = None
+    """Where whole rows go, if the statement is an insert of them on PostgreSQL."""
 
     @classmethod
     def compile(cls, statement: Executable, dialect: Dialect) -> Prepared:
@@ -55,7 +64,7 @@ class Prepared:
             constants,
             processors,
             bool(compiled.positional),
-            _copied_into(statement, dialect),
+            _copied_into(statement, state.statement, dialect),
         )
 
     def bind(self, values: Mapping[str, Any]) -> Any:
@@ -68,8 +77,11 @@ class Prepared:
         return ready
 
 
-def _copied_into(statement: Executable, dialect: Dialect) -> str | None:
-    if dialect.name != "postgresql" or type(statement) is not Insert:
+def _copied_into(statement: Executable, sql: str, dialect: Dialect) -> CopiedInto | None:
+    if dialect.name != "postgresql" or not isinstance(statement, Insert):
+        return None
+    if statement.select is not None:
         return None
     names = ", ".join(column.name for column in statement.table.columns)
-    return f"{statement.table} ({names})"
+    _, conflict, rest = sql.partition(" ON CONFLICT ")
+    return CopiedInto(str(statement.table), names, conflict + rest)

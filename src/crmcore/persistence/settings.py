@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, insert, select, update
+from typing import Any
+
+from sqlalchemy import bindparam, cast, select
 
 from crmcore.persistence.catalogue import setting
 from crmcore.persistence.connection import Connection
+from crmcore.persistence.schema import Whole
 
 _setting = select(setting.c.setting_value).where(setting.c.setting == bindparam("wanted"))
-_add_setting = insert(setting)
-_change_setting = (
-    update(setting)
-    .where(setting.c.setting == bindparam("wanted"))
-    .values(setting_value=bindparam("text"))
-)
 
 
 def read_setting(connection: Connection, name: str) -> str | None:
@@ -23,5 +20,21 @@ def read_setting(connection: Connection, name: str) -> str | None:
 
 
 def write_setting(connection: Connection, name: str, text: str) -> None:
-    if not connection.change(_change_setting, wanted=name, text=text):
-        connection.insert_rows(_add_setting, [(name, text)])
+    statement = connection.database.once("write setting", lambda: _upsert(connection))
+    connection.insert_rows(statement, [(name, text)])
+
+
+def raise_setting(connection: Connection, name: str, number: int) -> None:
+    """Keep *number* under *name* unless a higher one is there, whoever else does the same."""
+    statement = connection.database.once("raise setting", lambda: _upsert(connection, rising=True))
+    connection.insert_rows(statement, [(name, str(number))])
+
+
+def _upsert(connection: Connection, *, rising: bool = False) -> Any:
+    new = connection.database.portable.insert(setting)
+    higher = cast(setting.c.setting_value, Whole) < cast(new.excluded.setting_value, Whole)
+    return new.on_conflict_do_update(
+        index_elements=["setting"],
+        set_={"setting_value": new.excluded.setting_value},
+        where=higher if rising else None,
+    )

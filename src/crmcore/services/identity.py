@@ -16,11 +16,15 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    cast,
+    column,
     func,
     insert,
     literal,
+    literal_column,
     select,
 )
+from sqlalchemy.dialects import postgresql
 
 from crmcore.domain.customer import Customer
 from crmcore.domain.identity import Identifier
@@ -95,10 +99,10 @@ class IdentityService:
         self._given = select(
             customer.c.customer_id, customer.c.merged_into, customer.c.revision
         ).where(among)
-        self._lock = portable.locked(
-            select(customer.c.customer_id, customer.c.revision)
-            .where(among)
-            .order_by(customer.c.customer_id)
+        revisions = select(customer.c.customer_id, customer.c.revision)
+        self._lock = portable.locked(revisions.where(among).order_by(customer.c.customer_id))
+        self._lock_one = portable.locked(
+            revisions.where(customer.c.customer_id == bindparam("customer"))
         )
         self._references = select(customer.c.customer_id, customer.c.reference).where(among)
         self._insert_identifier = portable.insert(identifier).on_conflict_do_nothing()
@@ -198,7 +202,10 @@ class IdentityService:
         """Lock customers, in id order, until the transaction ends; returns their revisions."""
         if self._portable.is_sqlite:
             return {}
-        return dict(connection.execute(self._lock, customers=json_list(sorted(set(customers)))))
+        wanted = set(customers)
+        if len(wanted) == 1:
+            return dict(connection.execute(self._lock_one, customer=wanted.pop()))
+        return dict(connection.execute(self._lock, customers=json_list(wanted)))
 
     # -- registering -------------------------------------------------------------------------
 
@@ -293,9 +300,10 @@ def _listed_names(portable: Portable) -> Select[Any]:
         scheme = func.json_extract(item.c.value, "$[0]")
         text = func.json_extract(item.c.value, "$[1]")
     else:
-        item = func.json_array_elements(listed.op("::")(literal("json"))).table_valued("value")
-        scheme = item.c.value.op("->>")(0)
-        text = item.c.value.op("->>")(1)
+        elements = func.json_array_elements(cast(listed, postgresql.JSON))
+        item = elements.table_valued(column("value", postgresql.JSON))
+        scheme = item.c.value.op("->>")(literal_column("0"))
+        text = item.c.value.op("->>")(literal_column("1"))
     return select().select_from(
         item.join(
             identifier, (identifier.c.scheme == scheme) & (identifier.c.identifier_value == text)

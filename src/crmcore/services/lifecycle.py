@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from sqlalchemy import func, select
 
 from crmcore.domain.clock import to_datetime
@@ -39,15 +39,25 @@ _FACT = [
     )
 ]
 _AT_ONCE = 5000  # customers folded anew in one go on a rebuild
+_MOVED_AT_ONCE = 2000  # customers moved on by time in one transaction: others want to write, too
 _last_customer = select(func.max(customer.c.customer_id))
 
 
 @frozen
 class Moved:
-    """What a fold of facts or of time brought about."""
+    """
+    What a fold of facts or of time brought about.
+
+    Attributes:
+        customers: How many customers time alone moved on.
+        left: Whether somebody is left whom it has yet to move on: there were more than are
+            moved at once, or another transaction has them.
+    """
 
     changed: list[StageChanged] = field(factory=list)
     refused: list[Encoded] = field(factory=list)
+    customers: int = 0
+    left: bool = False
 
 
 class LifecycleService:
@@ -101,11 +111,13 @@ class LifecycleService:
         return moved
 
     def advance(self, unit: Unit, due: int) -> Moved:
-        """Move on everybody whom time alone moves on by *due*."""
-        moved = Moved()
-        standings = self._positions.load_due(unit.connection, due)
+        """Move on customers whom time alone moves on by *due*, a portion of them at a time."""
+        claimed = self._positions.claim_due(unit.connection, due, most=_MOVED_AT_ONCE)
+        moved = Moved(customers=len(claimed))
+        standings = self._positions.load_due(unit.connection, due, claimed)
         self._fold(unit, {s.key: (s, []) for s in standings}, moved, until=due)
-        return moved
+        next_at = self._positions.next_due(unit.connection)
+        return evolve(moved, left=next_at is not None and next_at <= due)
 
     def recompute(self, unit: Unit) -> None:
         """Make all positions and histories anew; nothing is decided or announced."""

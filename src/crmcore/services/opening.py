@@ -36,9 +36,17 @@ class Opening:
     owes: bool
 
     @classmethod
-    def read(cls, connection: Connection) -> Opening:
+    def read(cls, connection: Connection, *, taking_id: bool = False) -> Opening:
+        """
+        Ask for all of it at once.
+
+        With *taking_id* `last_interaction` is an id that may be used, on PostgreSQL: one
+        statement less for each transaction that records one interaction.
+        """
         database = connection.database
-        state = database.once("opening", lambda: _state(database.portable))
+        state = database.once(
+            f"opening, {taking_id}", lambda: _state(database.portable, taking_id=taking_id)
+        )
         last, time_run, owes = connection.execute(state)[0]
         return cls(last or 0, _LONG_AGO if time_run is None else int(time_run), bool(owes))
 
@@ -64,10 +72,12 @@ class Opening:
         return self.take_ids(connection, 1)[0]
 
 
-def _state(portable: Portable) -> Select[Any]:
+def _state(portable: Portable, *, taking_id: bool) -> Select[Any]:
     last: Any = literal(0)
     if portable.is_sqlite:
         last = select(func.max(interaction.c.interaction_id)).scalar_subquery()
+    elif taking_id:
+        last = interaction_ids.next_value()
     return select(
         last,
         select(setting.c.setting_value).where(setting.c.setting == TIME_RUN).scalar_subquery(),

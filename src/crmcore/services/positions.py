@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, delete, func, insert, select
 
 from crmcore.domain.lifecycle import Change, Fact, Machine, Position
 from crmcore.persistence.connection import Connection
+from crmcore.persistence.customers import customer
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.stages import change, stage
@@ -70,7 +71,7 @@ _mine = stage.c.lifecycle == bindparam("lifecycle")
 _one = select(*stage.columns).where(stage.c.customer_id == bindparam("customer"), _mine)
 # Without an order: asked for one, SQLite goes through the whole table by its key instead of
 # taking the few rows that are due from their index.
-_due = select(*stage.columns).where(stage.c.next_at <= bindparam("due"), _mine)
+_is_due = (stage.c.next_at <= bindparam("due")) & _mine
 _next = select(func.min(stage.c.next_at)).where(_mine, stage.c.next_at.is_not(None))
 _insert_changes = insert(change)
 
@@ -104,6 +105,13 @@ class Positions:
             change.c.to_stage,
             change.c.evidence,
         ).where(portable.is_in(change.c.customer_id, "customers"), change.c.lifecycle == self._name)
+        due = select(stage.c.customer_id).where(_is_due).limit(bindparam("most"))
+        if not portable.is_sqlite:
+            due = due.join(customer, customer.c.customer_id == stage.c.customer_id)
+        self._claim = portable.locked(due, of=customer, skip_locked=True)
+        self._due = select(*stage.columns).where(
+            portable.is_in(stage.c.customer_id, "customers"), _is_due
+        )
         self._replace = portable.replace(stage)
         self._forget = [
             delete(table).where(
@@ -156,9 +164,22 @@ class Positions:
         standings = map(_from_row, rows)
         return {standing.key: standing for standing in standings}
 
-    def load_due(self, connection: Connection, due: int) -> list[Standing]:
-        """Return the standings that time alone moves on, by *due*."""
-        rows = connection.execute(_due, due=due, lifecycle=self._name)
+    def claim_due(self, connection: Connection, due: int, *, most: int) -> list[int]:
+        """
+        Return customers whom time alone moves on by *due*, with their rows locked.
+
+        Those whom another transaction has are left out; they are there the next time.
+        """
+        rows = connection.execute(self._claim, due=due, lifecycle=self._name, most=most)
+        return sorted({row[0] for row in rows})
+
+    def load_due(
+        self, connection: Connection, due: int, customers: Iterable[int]
+    ) -> list[Standing]:
+        """Return the standings of these customers that time alone moves on by *due*."""
+        rows = connection.execute(
+            self._due, due=due, lifecycle=self._name, customers=json_list(customers)
+        )
         return sorted(map(_from_row, rows), key=lambda standing: standing.key)
 
     def next_due(self, connection: Connection) -> int | None:
@@ -170,10 +191,10 @@ class Positions:
     ) -> dict[Key, set[tuple[str, str, str]]]:
         """Return the steps these customers took, as guards know them."""
         found: dict[Key, set[tuple[str, str, str]]] = {}
-        for customer, subject, *step in connection.execute(
+        for customer_id, subject, *step in connection.execute(
             self._steps, customers=json_list(customers)
         ):
-            found.setdefault((customer, subject), set()).add(tuple(step))
+            found.setdefault((customer_id, subject), set()).add(tuple(step))
         return found
 
     def save(self, connection: Connection, standings: Sequence[Standing]) -> None:

@@ -109,7 +109,7 @@ class Recorder:
         return self._runtime.ledger.append(
             unit.connection,
             encoded,
-            lambda count: unit.opening.take_ids(unit.connection, count),
+            unit.take_ids,
             now=unit.now,
             origin="decided" if decided_by_plugins else "observed",
             rate=rate,

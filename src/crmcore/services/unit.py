@@ -16,7 +16,7 @@ from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.portable import Portable, json_list
-from crmcore.persistence.settings import write_setting
+from crmcore.persistence.settings import raise_setting
 from crmcore.services import faults, timers
 from crmcore.services.encoding import Encoded
 from crmcore.services.folds import facts_recorded_before, own_source
@@ -63,6 +63,13 @@ class Unit:
             self._opening = Opening.read(self.connection)
         return self._opening
 
+    def take_ids(self, count: int) -> Sequence[int]:
+        """Return the next *count* ids for interactions, whose customers are locked."""
+        if self._opening is None and count == 1 and not self.connection.database.portable.is_sqlite:
+            self._opening = Opening.read(self.connection, taking_id=True)
+            return range(self._opening.last_interaction, self._opening.last_interaction + 1)
+        return self.opening.take_ids(self.connection, count)
+
     def let_time_run(self, instant: int) -> None:
         """
         Note that all that time alone brings about by *instant* has happened.
@@ -71,7 +78,7 @@ class Unit:
         """
         if instant > self.opening.time_run:
             self.opening.time_run = instant
-            write_setting(self.connection, TIME_RUN, str(instant))
+            raise_setting(self.connection, TIME_RUN, instant)
 
     def context(self, plugin: Plugin) -> PluginContext:
         """Return the transaction as *plugin* sees it."""
