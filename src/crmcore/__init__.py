@@ -16,13 +16,13 @@ if TYPE_CHECKING:
         to_instant,
     )
     from crmcore.domain.customer import Customer
-    from crmcore.domain.identity import Identifier, normalise
+    from crmcore.domain.identity import Identifier, IdentitySettings, Scheme, normalise
     from crmcore.domain.interaction import Draft, Interaction, Line
     from crmcore.domain.kind import ERASED, Erased, Kind, personal
     from crmcore.domain.lifecycle import ANY, PREVIOUS, AtLeast, AtMost, Edge, Lifecycle, Stage
     from crmcore.domain.money import Money
     from crmcore.domain.relationship import RelationshipSettings
-    from crmcore.domain.timer import Timer
+    from crmcore.domain.timer import HOUR, Timer
     from crmcore.domain.trait import Trait
     from crmcore.errors import CrmError
     from crmcore.hooks import (
@@ -49,11 +49,17 @@ if TYPE_CHECKING:
         TimersDue,
         hookimpl,
     )
+    from crmcore.persistence.autogenerate import include_name, include_object
+    from crmcore.persistence.borrowed import Joinable
+    from crmcore.services.merging import Merge, Unmerged
+    from crmcore.services.migrations import MigrationPlan, MigrationStep, migrate, plan_migration
     from crmcore.services.transaction import Transaction
+    from crmcore.services.worker import Worker
 
 __all__ = [
     "ANY",
     "ERASED",
+    "HOUR",
     "PREVIOUS",
     "AtLeast",
     "AtMost",
@@ -73,13 +79,18 @@ __all__ = [
     "Facts",
     "Fold",
     "Identifier",
+    "IdentitySettings",
     "Interaction",
     "InteractionDrafted",
     "InteractionsRecorded",
+    "Joinable",
     "Keep",
     "Kind",
     "Lifecycle",
     "Line",
+    "Merge",
+    "MigrationPlan",
+    "MigrationStep",
     "Money",
     "Plugin",
     "PluginTable",
@@ -87,6 +98,7 @@ __all__ = [
     "RelationshipSettings",
     "Report",
     "ReportResult",
+    "Scheme",
     "Stage",
     "StageChangeProposed",
     "StageChanged",
@@ -98,10 +110,16 @@ __all__ = [
     "TimersDue",
     "Trait",
     "Transaction",
+    "Unmerged",
     "VirtualClock",
+    "Worker",
     "hookimpl",
+    "include_name",
+    "include_object",
+    "migrate",
     "normalise",
     "personal",
+    "plan_migration",
     "to_datetime",
     "to_instant",
 ]
@@ -120,6 +138,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "crmcore.domain.customer": ("Customer",),
     "crmcore.domain.identity": (
         "Identifier",
+        "IdentitySettings",
+        "Scheme",
         "normalise",
     ),
     "crmcore.domain.interaction": (
@@ -144,7 +164,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "crmcore.domain.money": ("Money",),
     "crmcore.domain.relationship": ("RelationshipSettings",),
-    "crmcore.domain.timer": ("Timer",),
+    "crmcore.domain.timer": (
+        "HOUR",
+        "Timer",
+    ),
     "crmcore.domain.trait": ("Trait",),
     "crmcore.errors": ("CrmError",),
     "crmcore.hooks": (
@@ -171,7 +194,23 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "TimersDue",
         "hookimpl",
     ),
+    "crmcore.persistence.borrowed": ("Joinable",),
+    "crmcore.persistence.autogenerate": (
+        "include_name",
+        "include_object",
+    ),
+    "crmcore.services.migrations": (
+        "MigrationPlan",
+        "MigrationStep",
+        "migrate",
+        "plan_migration",
+    ),
+    "crmcore.services.merging": (
+        "Merge",
+        "Unmerged",
+    ),
     "crmcore.services.transaction": ("Transaction",),
+    "crmcore.services.worker": ("Worker",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

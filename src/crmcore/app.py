@@ -6,53 +6,58 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 
 from crmcore.configuration import load_configuration
 from crmcore.domain.clock import Calendar, Clock, SystemClock
-from crmcore.domain.identity import Identifier
+from crmcore.domain.identity import Identifier, IdentitySettings, Known
 from crmcore.domain.interaction import Draft, DraftFields, Interaction
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.errors import (
     ConfigurationError,
-    CustomerNotFoundError,
     InputError,
     PluginError,
     PluginNotFoundError,
     RetryTransaction,
 )
 from crmcore.hooks import Plugin, ReportResult, Started, Stopping
+from crmcore.persistence.borrowed import Joinable
 from crmcore.persistence.database import Database
+from crmcore.persistence.joined import join
 from crmcore.services import catalogue, faults, timers
 from crmcore.services.assembly import Assembly
+from crmcore.services.cursors import count_waiting
 from crmcore.services.customers import CustomerService, CustomerView
 from crmcore.services.debts import DebtService
+from crmcore.services.delivery import Delivery
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.faults import Fault
 from crmcore.services.folds import Folds
 from crmcore.services.identity import IdentityService
 from crmcore.services.ledger import Ledger
 from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.merging import MergeService
+from crmcore.services.people import People, PeopleOfCrm
+from crmcore.services.portion import Portion
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
 from crmcore.services.scheduler import Scheduler
 from crmcore.services.transaction import Recorded, Transaction, find_plugin, record_one
 from crmcore.services.unit import Unit
 from crmcore.services.why import Decision, StageStep, WhyService
+from crmcore.services.worker import POLL, Worker
 
 PluginT = TypeVar("PluginT", bound=Plugin)
 T = TypeVar("T")
 
 _RETRIES: Final = 3
 
-Known = int | Identifier
-"""A customer, by id or by an identifier."""
 
-
-class Crm:
+class Crm(PeopleOfCrm):
     """
     A shop's customer relations: plugins over one database.
 
@@ -70,10 +75,12 @@ class Crm:
         currency: str = "EUR",
         zone: str = "UTC",
         relationship_settings: RelationshipSettings | None = None,
+        identity: IdentitySettings | None = None,
         critical: Iterable[str] = (),
         clock: Clock | None = None,
         durable: bool = True,
         secret: str | None = None,
+        partitions: int = 0,
     ) -> None:
         """
         Assemble plugins over the database at *url*, creating the tables it lacks.
@@ -82,30 +89,39 @@ class Crm:
             url: As SQLAlchemy takes it, such as `sqlite:///shop.db`.
             currency: The shop's own; every amount is also counted in it. Fixed with the first use.
             zone: IANA name of the shop's time zone: its days start at midnight there.
+            identity: What identifiers are blocked, how many one customer may have, and which
+                prove that two customers are one.
             critical: Names of plugins whose exceptions are to abort the shop's transaction.
             durable: False gives up safety against power failure, for scratch databases.
             secret: Keys the hashes of addresses in keys; by default the database's own.
+            partitions: PostgreSQL: how many hash partitions customer tables are created with;
+                fixed with the first use. 0 is as many as the database has, or none.
 
         Raises:
             ConfigurationError: If a value is not right.
             PluginError: If a plugin is not right; names it.
+            OutdatedSchemaError: If the database is from an older version; `migrate` it first.
             SchemaError: If the database is from a newer version.
         """
         lifecycle: Lifecycle = relationship(relationship_settings)
-        assembly = Assembly(plugins, [lifecycle])
+        assembly = Assembly(plugins, [lifecycle], identity)
         unknown = set(critical) - {plugin.name for plugin in assembly}
         if unknown:
             raise PluginNotFoundError(sorted(unknown)[0], [p.name for p in assembly])
         calendar = Calendar.named(zone)
         clock = clock or SystemClock()
         database = Database(url, durable=durable)
-        kept = catalogue.open_schema(database, clock.now())
-        identity = IdentityService(database.portable, secret or kept)
-        ledger = Ledger(assembly.kinds, identity, database.portable, currency)
+        try:
+            kept = catalogue.open_schema(database, clock.now(), partitions)
+        except BaseException:
+            database.close()
+            raise
+        names = IdentityService(database.portable, secret or kept, assembly.schemes)
+        ledger = Ledger(assembly.kinds, names, database.portable, currency)
         self._runtime = Runtime(
             database=database,
             assembly=assembly,
-            identity=identity,
+            identity=names,
             ledger=ledger,
             folds=Folds(database.portable),
             calendar=calendar,
@@ -118,9 +134,13 @@ class Crm:
             for each in assembly.lifecycles.values()
         ]
         self._recorder = Recorder(self._runtime, self._dispatcher, self._lifecycles)
-        self._debts = DebtService(self._runtime, self._dispatcher, self._recorder)
-        self._scheduler = Scheduler(
-            self._runtime, self._dispatcher, self._recorder, self._lifecycles, self._begin
+        self._debts = DebtService(self._runtime, self._recorder, self._open)
+        self._scheduler = Scheduler(self._runtime, self._recorder, self._lifecycles, self._open)
+        self._delivery = Delivery(self._runtime, self._recorder, self._open)
+        self._worker: Worker | None = None
+        self._people = People.of(
+            self._runtime,
+            MergeService(self._runtime, self._dispatcher, self._debts, self._lifecycles),
         )
         self._customers = CustomerService(self._runtime, self._dispatcher)
         self._why = WhyService(ledger)
@@ -150,7 +170,48 @@ class Crm:
     def begin(self, *, actor: str | None = None) -> Iterator[Transaction]:
         """Open a transaction: leaving cleanly commits, an exception undoes everything."""
         with self._begin(actor=actor) as unit:
-            yield Transaction(unit, self._recorder, self._scheduler)
+            yield Transaction(unit, self._recorder, self._scheduler, self._people)
+
+    @contextmanager
+    def join(self, connection: Joinable, *, actor: str | None = None) -> Iterator[Transaction]:
+        """
+        Work in a transaction that the shop has open on *connection*, and that stays the shop's.
+
+        What is done inside is committed or rolled back with it, and only by the shop; an
+        exception that leaves the block undoes what was done inside, and nothing else.
+
+        Args:
+            connection: SQLAlchemy's, Django's, psycopg's or sqlite3's, see `Joinable`.
+            actor: Who acts, such as `staff:grace`.
+
+        Raises:
+            InputError: If it cannot be joined; says what was found and what was expected.
+            RetryTransaction: If another transaction stood in the way. It is never retried here:
+                the shop rolls back, and does its whole transaction again.
+        """
+        with join(self._runtime.database, connection) as joined:
+            unit = Unit(self._runtime, joined, actor=actor)
+            yield Transaction(unit, self._recorder, self._scheduler, self._people)
+
+    async def join_async(
+        self, connection: Any, work: Callable[[Transaction], T], *, actor: str | None = None
+    ) -> T:
+        """
+        Do *work*, a plain function, in the transaction of an `AsyncConnection` or `AsyncSession`.
+
+        As `join` otherwise; returns what *work* returns.
+        """
+        if not hasattr(connection, "run_sync"):
+            raise InputError(
+                f"{connection!r} cannot be joined here; an AsyncConnection or AsyncSession of "
+                "SQLAlchemy is expected"
+            )
+
+        def joined(beneath: Joinable) -> T:
+            with self.join(beneath, actor=actor) as tx:
+                return work(tx)
+
+        return await connection.run_sync(joined)  # type: ignore[no-any-return]
 
     def run_transaction(self, work: Callable[[Transaction], T], *, actor: str | None = None) -> T:
         """
@@ -160,7 +221,8 @@ class Crm:
         undone and *work* is done again, up to three times; so it must do nothing else.
         """
         return self._retrying(
-            lambda unit: work(Transaction(unit, self._recorder, self._scheduler)), actor=actor
+            lambda unit: work(Transaction(unit, self._recorder, self._scheduler, self._people)),
+            actor=actor,
         )
 
     def record(self, kind: str | Draft, **values: Unpack[DraftFields]) -> Interaction:
@@ -262,26 +324,18 @@ class Crm:
 
     def run_due(self) -> int:
         """Do all that has fallen due by now, in order; returns how many times there was any."""
-        count = 0
-        while (due := self.next_due()) is not None and due <= self._runtime.clock.now():
-            self._scheduler.run()
-            count += 1
-        return count
+        return sum(1 for _ in groupby(self._scheduler.work(), lambda portion: portion.due))
 
     def pay_debts(self) -> Mapping[str, int]:
-        """Let plugins catch up with customers they missed; returns how many each was paid for."""
+        """
+        Let plugins catch up with customers they missed; returns how many each was paid for.
+
+        Those that failed before are tried, too, be it their time or not.
+        """
         paid: dict[str, int] = {}
-        with self._read() as unit:
-            owing = self._debts.owing(unit.connection)
-        for plugin in owing:
-            beyond = 0
-            while True:
-                with self._begin() as unit:
-                    result = self._debts.pay(unit, plugin, beyond)
-                if result is None:
-                    break
-                paid[plugin.name] = paid.get(plugin.name, 0) + result[0]
-                beyond = result[1]
+        for portion in self._debts.work(put_off=True):
+            name = portion.plugin or ""
+            paid[name] = paid.get(name, 0) + portion.done
         return paid
 
     def rebuild(self, *names: str) -> list[str]:
@@ -308,6 +362,37 @@ class Crm:
                     self._debts.rebuild(unit, by_name[name])
         return list(wanted)
 
+    def worker(
+        self, *, poll: float = POLL, told: Callable[[Portion], object] = lambda portion: None
+    ) -> Worker:
+        """
+        Return a worker that does not run yet; it looks for work every *poll* seconds.
+
+        It moves on whom time moves, fires timers, pays debts, and calls `after_` hooks. Several
+        may run on PostgreSQL, in as many processes. *told* is told of every portion it has done.
+        """
+        works = (self._scheduler.work, self._debts.work, self._delivery.work)
+        return Worker(self._runtime.database, works, poll=poll, told=told)
+
+    def start_worker(self, *, poll: float = POLL) -> Worker:
+        """
+        Start a worker in a thread of this process; closing the application stops it.
+
+        What is committed here wakes it up at once, and *poll* is how many seconds pass between
+        two looks otherwise. Started already, it is returned as it is.
+
+        Raises:
+            ConfigurationError: If the database is in memory.
+        """
+        if self._worker is None or not self._worker.is_running:
+            self._worker = self.worker(poll=poll).start()
+        return self._worker
+
+    def backlog(self) -> Mapping[str, int]:
+        """Return for how many customers rows wait that each plugin failed with after a commit."""
+        with self._read() as unit:
+            return count_waiting(unit.connection)
+
     def debts(self) -> Mapping[str, int]:
         """Return for how many customers each plugin owes work."""
         with self._read() as unit:
@@ -329,6 +414,8 @@ class Crm:
         """Let plugins make an end, and close the database."""
         if self._closed:
             return
+        if self._worker is not None:
+            self._worker.stop()
         self._closed = True
         stopping = self._runtime.assembly.of(Plugin.on_stopping)
         if stopping:
@@ -364,9 +451,11 @@ class Crm:
             )
             unseen = catalogue.note_enabled(unit.connection, "lifecycles", assembly.lifecycles)
             timers.unpark(unit.connection, unit.now)
+            self._delivery.start(unit)
+            self._debts.put_off_no_longer(unit)
             for plugin in self._runtime.assembly:
                 derives = any(table.derived for table in plugin.tables)
-                anew = catalogue.open_plugin(unit.connection, plugin)
+                anew = catalogue.open_plugin(unit.connection, plugin, unit.now)
                 if anew or (derives and plugin.name in missed):
                     unit.connection.have_customers_alone()
                     self._debts.owe_everything(unit, plugin.name)
@@ -387,7 +476,14 @@ class Crm:
 
     @contextmanager
     def _begin(self, *, actor: str | None = None) -> Iterator[Unit]:
-        with self._runtime.database.begin() as connection:
+        with self._open(actor=actor) as unit:
+            yield unit
+        if self._worker is not None:
+            self._worker.wake()
+
+    @contextmanager
+    def _open(self, *, actor: str | None = None, isolation: str | None = None) -> Iterator[Unit]:
+        with self._runtime.database.begin(isolation=isolation) as connection:
             yield Unit(self._runtime, connection, actor=actor)
 
     def _retrying(self, work: Callable[[Unit], T], *, actor: str | None = None) -> T:
@@ -416,17 +512,8 @@ class Crm:
                     )
 
     def _id_of(self, known: Known) -> int:
-        if isinstance(known, int):
-            return known
-        if not isinstance(known, Identifier):
-            raise InputError(
-                f"{known!r} names no customer; an id, or an identifier such as "
-                "Identifier('email', 'ada@example.com'), is expected"
-            )
-        found = self.find_customer(known)
-        if found is None:
-            raise CustomerNotFoundError(known)
-        return found
+        with self._read() as unit:
+            return self._people.id_of(unit, known)
 
     def _owner_of_report(self, name: str) -> Plugin:
         register = self._runtime.assembly.of(Plugin.register_reports)

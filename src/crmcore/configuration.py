@@ -12,6 +12,7 @@ import attrs
 from attrs import field, frozen
 
 from crmcore.domain.clock import Calendar
+from crmcore.domain.identity import IdentitySettings
 from crmcore.domain.kind import strict_converter, structuring_problems
 from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
@@ -19,7 +20,7 @@ from crmcore.errors import ConfigurationError, MoneyError, PluginError, PluginNo
 from crmcore.hooks import Plugin
 
 GROUP: Final = "crmcore.plugins"
-_TABLES = ("crm", "relationship", "plugins")
+_TABLES = ("crm", "identity", "relationship", "plugins")
 
 
 @frozen(kw_only=True)
@@ -40,6 +41,7 @@ class Configuration:
     shop: ShopSettings
     relationship: RelationshipSettings
     plugins: tuple[Plugin, ...]
+    identity: IdentitySettings = field(factory=IdentitySettings)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Crm`."""
@@ -50,6 +52,7 @@ class Configuration:
             "zone": self.shop.zone,
             "critical": self.shop.critical,
             "relationship_settings": self.relationship,
+            "identity": self.identity,
         }
 
 
@@ -95,7 +98,7 @@ def load_configuration(path: Path) -> Configuration:
         if table not in _TABLES:
             raise ConfigurationError(
                 f"{path}: unknown table [{table}]{nearest(table, _TABLES)}; "
-                f"there are [crm], [relationship] and [plugins.<name>]"
+                f"there are [crm], [identity], [relationship] and [plugins.<name>]"
             )
     shop: ShopSettings = _structure(path, "crm", values.get("crm", {}), ShopSettings)
     try:
@@ -106,6 +109,7 @@ def load_configuration(path: Path) -> Configuration:
     return Configuration(
         path=path,
         shop=shop,
+        identity=_structure(path, "identity", values.get("identity", {}), IdentitySettings),
         relationship=_structure(
             path, "relationship", values.get("relationship", {}), RelationshipSettings
         ),

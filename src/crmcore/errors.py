@@ -8,6 +8,7 @@ Every error crmcore raises on purpose.
     │   ├── IdentifierError             an identifier cannot be normalised
     │   ├── InstantError                an instant is missing its zone or out of range
     │   ├── MoneyError                  an amount or currency is not right
+    │   ├── MergeError                  customers cannot be merged, or a merge not undone
     │   └── HistoryError                a row of a history source, by its line
     ├── ConfigurationError (ValueError) crm.toml, settings or a mapping file
     ├── NotFoundError (LookupError)
@@ -18,6 +19,7 @@ Every error crmcore raises on purpose.
     └── StorageError                    the database said no
         ├── RetryTransaction            another transaction stood in the way; do it again
         └── SchemaError                 its tables are not ours, or of another revision
+            └── OutdatedSchemaError     of an older revision; `crm migrate` brings them here
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def nearest(found: str, known: Iterable[str]) -> str:
+def nearest(found: object, known: Iterable[str]) -> str:
     """Return `" (did you mean 'x'?)"` for the known name nearest to *found*, or nothing."""
+    if not isinstance(found, str):
+        return ""
     known = sorted(known)
     close = get_close_matches(found, known, n=1, cutoff=0.6)
     if not close:
@@ -96,6 +100,10 @@ class HistoryError(InputError):
         return f"{where}: {self.problem}"
 
 
+class MergeError(InputError):
+    """Two customers cannot be merged, or a merge cannot be undone; says why, and what can be."""
+
+
 class ConfigurationError(CrmError, ValueError):
     """The configuration is not right; says which file and setting."""
 
@@ -159,3 +167,20 @@ class RetryTransaction(StorageError):  # noqa: N818 - it says what to do, and is
 
 class SchemaError(StorageError):
     """The tables in the database are not what this version can work with."""
+
+
+class OutdatedSchemaError(SchemaError):
+    """The tables are of an older revision than the code; migrating brings them to it."""
+
+    def __init__(self, whose: str, *, found: int, needed: int) -> None:
+        super().__init__(whose, found, needed)
+        self.found = found
+        self.needed = needed
+        self.whose = whose
+
+    def __str__(self) -> str:
+        return (
+            f"the database has revision {self.found} of {self.whose} and revision "
+            f"{self.needed} is needed; make a backup, then `crm migrate`, or crmcore.migrate(url), "
+            "brings it there"
+        )

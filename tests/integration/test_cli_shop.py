@@ -180,7 +180,7 @@ class TestRecord:
     def test_newer_database(self, shop):
         """A database of a newer crmcore is refused, untouched."""
         with sqlite3.connect("crm.db") as connection:
-            connection.execute("UPDATE crm_revision SET revision = 99 WHERE component = 'crmcore'")
+            connection.execute("INSERT INTO crm_revision VALUES ('crmcore', 99, '', 0)")
 
         result = run(*self.ORDER)
 

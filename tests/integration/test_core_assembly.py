@@ -9,11 +9,14 @@ from sqlalchemy import Column, Integer, MetaData, Table
 from crmcore import Crm, Kind, Lifecycle, Plugin, PluginTable, Report, Stage, Trait, hookimpl
 from crmcore.errors import CrmError, PluginError
 from crmcore.services.assembly import Assembly
+from tests.support.databases import scratch, shop_file
 from tests.support.histories import chunks
 from tests.support.making import draft, plugin, rows
 from tests.support.plugins import Books, Cases, Ledgers
 from tests.support.runs import opened
 from tests.support.snapshots import difference, snapshot
+
+pytestmark = pytest.mark.each_database
 
 
 def table(name, *, derived=True):
@@ -93,7 +96,7 @@ WRONG = {
 def test_a_wrong_plugin_stops_the_start(plugins, said):
     """What is wrong with a plugin stops the start with one sentence that names it and the cure."""
     with pytest.raises(CrmError) as caught:
-        Crm("sqlite://", plugins=plugins)
+        Crm(scratch(), plugins=plugins)
     sentence = str(caught.value)
     assert "'p'" in sentence or "'P'" in sentence
     assert said in sentence
@@ -103,7 +106,7 @@ def test_a_wrong_plugin_stops_the_start(plugins, said):
 def test_no_plugin_is_no_plugin():
     """What does not derive from Plugin is refused by its own name."""
     with pytest.raises(PluginError, match="Nothing"):
-        Crm("sqlite://", plugins=[type("Nothing", (), {})()])
+        Crm(scratch(), plugins=[type("Nothing", (), {})()])
 
 
 def report(name):
@@ -130,7 +133,7 @@ def test_clashes_name_both_plugins(register, what):
     """A name registered twice stops the start, and both plugins are named, but no other."""
     others = [plugin("aaa"), plugin("zzz", **{register: []})]
     with pytest.raises(PluginError) as caught:
-        Crm("sqlite://", plugins=[*others, *(plugin(n, **{register: [what]}) for n in ("m", "n"))])
+        Crm(scratch(), plugins=[*others, *(plugin(n, **{register: [what]}) for n in ("m", "n"))])
     sentence = str(caught.value)
     assert "'m'" in sentence
     assert "'n'" in sentence
@@ -143,7 +146,7 @@ def test_a_clash_of_aliases_names_both_plugins():
     """An alias that another plugin took stops the start, and names that plugin."""
     kinds = {"m": Kind("m.x", aliases=("It Happened",)), "n": Kind("n.x", aliases=("It Happened",))}
     with pytest.raises(PluginError) as caught:
-        Crm("sqlite://", plugins=[plugin(n, register_kinds=[k]) for n, k in kinds.items()])
+        Crm(scratch(), plugins=[plugin(n, register_kinds=[k]) for n, k in kinds.items()])
     assert "'m'" in str(caught.value)
     assert "'n'" in str(caught.value)
 
@@ -174,7 +177,7 @@ def history():
 
 def test_disabled_for_a_while(tmp_path):
     """A plugin that was off for a while has, its debt paid, what it would have had."""
-    url = f"sqlite:///{tmp_path}/shop.db"
+    url = shop_file(tmp_path)
     for place, part in enumerate(chunks(history(), 3)):
         plugins = [Ledgers(reviews=False), *([] if place == 1 else [Books(reviews=False), Cases()])]
         with opened(plugins, url=url) as (crm, _):
@@ -198,7 +201,7 @@ def test_a_new_version_is_derived_anew(tmp_path):
     class Newer(Books):
         version = "2"
 
-    url = f"sqlite:///{tmp_path}/shop.db"
+    url = shop_file(tmp_path)
     with opened([Books(reviews=False)], url=url) as (crm, _):
         crm.record_many(history())
         expected = snapshot(crm)
@@ -209,7 +212,7 @@ def test_a_new_version_is_derived_anew(tmp_path):
 
 def test_a_new_version_keeps_what_it_owns(tmp_path):
     """Another version of a plugin starts with the tables it owns, if their shape is the same."""
-    url = f"sqlite:///{tmp_path}/shop.db"
+    url = shop_file(tmp_path)
     for version in ("1", "2"):
         owner = plugin("p", version=version, tables=(table("crm_p_x", derived=False),))
         with opened([owner], url=url) as (crm, _):
@@ -218,7 +221,7 @@ def test_a_new_version_keeps_what_it_owns(tmp_path):
 
 def test_a_start_that_fails_changes_nothing(tmp_path):
     """A start that a plugin stops leaves the database as it was."""
-    url = f"sqlite:///{tmp_path}/shop.db"
+    url = shop_file(tmp_path)
     with opened([Books(reviews=False)], url=url) as (crm, _):
         crm.record_many(history())
         expected = snapshot(crm)
@@ -231,16 +234,18 @@ def test_a_start_that_fails_changes_nothing(tmp_path):
 
 def test_a_database_from_a_newer_version(tmp_path):
     """A database with a higher revision is refused, and left as it was."""
-    url = f"sqlite:///{tmp_path}/shop.db"
+    url = shop_file(tmp_path)
     with opened([], url=url) as (crm, _), crm.begin() as tx:
-        tx.connection.sqlalchemy.exec_driver_sql("UPDATE crm_revision SET revision = 99")
+        tx.connection.sqlalchemy.exec_driver_sql(
+            "INSERT INTO crm_revision VALUES ('crmcore', 99, '', 0)"
+        )
     with pytest.raises(CrmError, match="99"), opened([], url=url):
         pass
 
 
 def test_another_currency_is_refused(tmp_path):
     """A database that counts in one currency is not opened in another."""
-    url = f"sqlite:///{tmp_path}/shop.db"
+    url = shop_file(tmp_path)
     with opened([], url=url, currency="EUR"):
         pass
     with pytest.raises(CrmError, match="EUR"), opened([], url=url, currency="USD"):

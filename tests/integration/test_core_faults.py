@@ -6,9 +6,28 @@ import pytest
 from attrs import evolve
 
 from crmcore import Crm, CrmError, Draft, Kind, Line, Money, Refuse, Report
+from tests.support.databases import scratch, shop_file
 from tests.support.making import draft, kinds, moment, plugin, raising, rows, us
 from tests.support.plugins import Books, Raising
 from tests.support.runs import opened
+
+pytestmark = pytest.mark.each_database(partitioned=True)
+
+
+@pytest.mark.parametrize("said", ["a NUL: \0", "half a pair: \ud800"])
+def test_a_fault_that_no_database_can_store(said):
+    """What a plugin raises becomes a fault, whatever characters it says it with."""
+
+    def fail(ctx, event):
+        raise ValueError(said)
+
+    with opened([plugin("bad", on_interactions_recorded=fail)]) as (crm, _):
+        crm.record(draft("order.placed", 0, key="1"))
+        ((fault,), left) = crm.faults("bad"), kinds(crm)
+
+    assert ["order.placed"] == left
+    assert fault.message == said.replace("\0", "\\x00").replace("\ud800", "\\ud800")
+
 
 HOOKS = (
     "prepare_interaction",
@@ -47,7 +66,7 @@ def noting(name, **hooks):
 
 @pytest.fixture
 def url(tmp_path):
-    return f"sqlite:///{tmp_path}/shop.db"
+    return shop_file(tmp_path)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -330,7 +349,7 @@ def test_deciding_twice_is_one_row():
             ctx.record(Draft("hello.said", customer=item.customer_id, source_key="welcome"))
 
     hello = plugin("hello", register_kinds=[Kind("hello.said")], on_interactions_recorded=welcome)
-    with Crm("sqlite://", plugins=[hello]) as crm:
+    with Crm(scratch(), plugins=[hello]) as crm:
         crm.record("order.placed", email="ada@example.com")
         crm.record("order.placed", email="ada@example.com", account="17")
         crm.record("order.placed", account="17")

@@ -1,7 +1,6 @@
 """The ledger: what is refused and how, what is recorded once, and what is personal."""
 
 import decimal
-import sqlite3
 import threading
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -11,14 +10,19 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, inspect
 
 from crmcore import Crm, Draft, Erased, Identifier, Kind, Line, Money, personal
 from crmcore.domain.kinds import Order
 from crmcore.errors import CrmError, InputError, PayloadError, UnknownKindError
+from crmcore.persistence.partitions import partitions_of
+from tests.support.databases import present_kind, scratch, shop_file
 from tests.support.making import draft, kinds, plugin, rows
 from tests.support.plugins import Books
 from tests.support.runs import opened
 from tests.support.snapshots import difference, snapshot
+
+pytestmark = pytest.mark.each_database(partitioned=True)
 
 
 def left(crm):
@@ -58,6 +62,13 @@ BAD = {
     "line product None": {"lines": [Line(product=None)]},  # type: ignore[arg-type]
     "line amount float": {"lines": [Line(product="p", amount_minor=1.5)]},  # type: ignore[arg-type]
     "line quantity text": {"lines": [Line(product="p", quantity="x")]},  # type: ignore[arg-type]
+    "source_key NUL": {"source_key": "a\0"},
+    "subject NUL": {"subject": "\0"},
+    "touch NUL": {"touch": "é\0"},
+    "account NUL": {"identifiers": [Identifier("account", "a\0b")]},
+    "line category NUL": {"lines": [Line(product="p", category="\0")]},
+    "payload NUL": {"payload": {"order": "a\0b"}},
+    "personal NUL": {"payload": {"order": "1", "note": "\0"}},
     "payload surrogate": {"payload": {"order": "\ud800"}},
     "payload key number": {"payload": {1: 2}},
     "payload list": {"payload": [1]},
@@ -69,10 +80,11 @@ BAD = {
 }
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @pytest.mark.parametrize("values", BAD.values(), ids=BAD)
 def test_bad_values_are_refused(values):
     """What is not right is refused with an `InputError` in one sentence, and nothing is written."""
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         given_values = {"email": "ada@example.com", **values}
         kind = given_values.pop("kind", "order.placed")
         with pytest.raises(CrmError) as caught:
@@ -90,7 +102,7 @@ def test_bad_values_are_refused(values):
 )
 def test_the_ends_of_time(zone, at):
     """The first and the last instant are recorded and shown, or refused in one sentence."""
-    with Crm("sqlite://", zone=zone) as crm:
+    with Crm(scratch(), zone=zone) as crm:
         try:
             order = crm.record("order.placed", email="ada@example.com", occurred_at=at)
         except InputError:
@@ -101,7 +113,7 @@ def test_the_ends_of_time(zone, at):
 
 def test_a_refused_record_holds_no_key():
     """What was refused within a transaction takes no key: put right, its webhook is recorded."""
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         with crm.begin() as tx:
             with pytest.raises(CrmError):
                 tx.record("order.placed", customer=404, source_key="w1", amount="5")
@@ -113,7 +125,7 @@ def test_a_refused_record_holds_no_key():
 
 def test_an_unknown_currency_holds_no_key():
     """An amount that nobody can convert is refused whole, also within a transaction."""
-    with Crm("sqlite://") as crm, crm.begin() as tx:
+    with Crm(scratch()) as crm, crm.begin() as tx:
         with pytest.raises(InputError, match="choose_exchange_rate"):
             tx.record("order.placed", email="a@example.com", source_key="w", amount=Money(5, "USD"))
         found = tx.record("order.placed", email="b@example.com", source_key="w", amount="7")
@@ -123,7 +135,7 @@ def test_an_unknown_currency_holds_no_key():
 
 def test_unknown_kind_names_the_nearest():
     """An unknown kind is refused with the nearest known name."""
-    with Crm("sqlite://") as crm, pytest.raises(UnknownKindError, match=r"'order\.placed'"):
+    with Crm(scratch()) as crm, pytest.raises(UnknownKindError, match=r"'order\.placed'"):
         crm.record("order.place", email="ada@example.com")
 
 
@@ -142,11 +154,12 @@ class Parcel:
 @pytest.fixture
 def parcels():
     with Crm(
-        "sqlite://", plugins=[plugin("p", register_kinds=[Kind("p.sent", payload=Parcel)])]
+        scratch(), plugins=[plugin("p", register_kinds=[Kind("p.sent", payload=Parcel)])]
     ) as crm:
         yield crm
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @pytest.mark.parametrize(
     ("payload", "path"),
     [
@@ -166,6 +179,7 @@ def test_payload_errors_carry_the_path(parcels, payload, path):
     assert path in str(caught.value)
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
 def test_payloads_are_json(parcels, weight):
     """A number that JSON cannot hold is refused, as databases could not read it."""
@@ -186,6 +200,48 @@ def test_payload_objects_and_tables_are_equal(parcels):
     assert given_as[0] == first == second
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"source_key": "a\0"}, "source_key"),
+        ({"lines": [Line(product="p", variant="\0")]}, "lines[0].variant"),
+        ({"payload": {"order": "\0"}}, "'order'"),
+        ({"payload": {"order": "1", "note": "\0"}}, "'note'"),
+    ],
+)
+def test_a_nul_character_is_refused_by_its_field(values, field):
+    """A NUL character, which one of the databases cannot store, is refused with its field."""
+    with Crm(scratch()) as crm, pytest.raises(InputError) as caught:
+        crm.record("order.placed", account="17", **values)
+
+    assert field in str(caught.value)
+    assert "NUL" in str(caught.value)
+
+
+def test_odd_text_is_kept():
+    """Text that only looks odd is kept: lines, tabs, other scripts, a written-out escape."""
+    odd = "two\nlines\tÅse 愛\x7f\\u0000"
+    with Crm(scratch()) as crm:
+        found = crm.record(
+            "order.placed",
+            identifiers=[Identifier("account", odd)],
+            source_key=odd,
+            subject=odd,
+            lines=[Line(product=odd)],
+            payload={"order": odd, "note": odd},
+        )
+
+        assert [odd, odd, odd, odd] == [
+            found.source_key,
+            found.subject,
+            found.payload.order,
+            found.payload.note,
+        ]
+        assert [(odd,)] == rows(crm, "SELECT product FROM crm_line")
+        assert found.customer_id == crm.find_customer(Identifier("account", odd))
+
+
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3),
     lambda inner: (
@@ -198,15 +254,13 @@ JUNK = st.recursive(
 )
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @given(JUNK)
 def test_any_payload_is_recorded_or_refused(payload):
     """Whatever comes as a payload is recorded and read back, or refused with a `PayloadError`."""
-    with _SHOP.begin() as tx, suppress(PayloadError):
+    with Crm(scratch()) as crm, crm.begin() as tx, suppress(PayloadError):
         found = tx.record("order.placed", email="ada@example.com", payload=payload)
         assert isinstance(found.payload, Order)
-
-
-_SHOP = Crm("sqlite://")
 
 
 # ---------------------------------------------------------------- names, versions, persons
@@ -214,7 +268,7 @@ _SHOP = Crm("sqlite://")
 
 def test_aliases_of_segment():
     """An event by Segment's name is recorded under the kind's own."""
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         assert "order.placed" == crm.record("Order Completed", email="ada@example.com").kind
 
 
@@ -242,7 +296,7 @@ def asked(version):
 
 @pytest.fixture
 def url(tmp_path):
-    return f"sqlite:///{tmp_path}/shop.db"
+    return shop_file(tmp_path)
 
 
 def test_old_versions_are_read(url):
@@ -261,26 +315,34 @@ def test_a_version_without_an_upcaster_is_refused():
     kind = Kind("q.asked", payload=AskedV2, version=3, upcasters={1: upcast})
     with (
         pytest.raises(CrmError, match="'q'"),
-        Crm("sqlite://", plugins=[plugin("q", register_kinds=[kind])]),
+        Crm(scratch(), plugins=[plugin("q", register_kinds=[kind])]),
     ):
         pass
 
 
 def everywhere(crm, text):
     """Return the columns in which *text* stands, over all tables."""
-    names = [n for (n,) in rows(crm, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    with crm.begin() as tx:
+        database = tx.connection.sqlalchemy
+        names = set(inspect(database).get_table_names()) - partitions_of(tx.connection)
+        cells = [
+            (name, column)
+            for name in sorted(names)
+            for column in database.exec_driver_sql(f"SELECT * FROM {name} LIMIT 0").keys()  # noqa: SIM118 - no dict
+        ]
     found = set()
-    for name in names:
-        columns = [row[1] for row in rows(crm, f"PRAGMA table_info({name})")]
-        for column in columns:
-            if rows(crm, f"SELECT 1 FROM {name} WHERE CAST({column} AS TEXT) LIKE '%{text}%'"):
-                found.add(f"{name}.{column}")
+    for name, column in cells:
+        holding = f"SELECT 1 FROM {name} WHERE strpos(CAST({column} AS TEXT), '{text}') > 0"
+        if present_kind() == "sqlite":
+            holding = holding.replace("strpos", "instr")
+        if rows(crm, holding):
+            found.add(f"{name}.{column}")
     return found
 
 
 def test_personal_values_stand_in_one_column():
     """A personal value stands in the column `personal`, and nowhere else."""
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         crm.record("order.placed", account="17", payload={"order": "1", "note": "ring at Lovelace"})
         crm.record("service.opened", account="17", payload={"case": "1", "text": "Lovelace"})
 
@@ -300,7 +362,7 @@ class Sent:
 def test_personal_values_within_values():
     """A personal field within a field stands apart too, or its kind is refused at the start."""
     try:
-        crm = Crm("sqlite://", plugins=[plugin("s", register_kinds=[Kind("s.sent", payload=Sent)])])
+        crm = Crm(scratch(), plugins=[plugin("s", register_kinds=[Kind("s.sent", payload=Sent)])])
     except CrmError:
         return
     with crm:
@@ -314,7 +376,7 @@ def test_keys_like_addresses_are_hashed(key):
     values = {"account": "17", "source_key": key, "subject": key}
     hashes = set()
     for _ in range(2):
-        with Crm("sqlite://") as crm:
+        with Crm(scratch()) as crm:
             first, again = (crm.record("order.placed", **values) for _ in range(2))
             assert first.id == again.id
             assert set() == everywhere(crm, key.partition("/")[2] or key)
@@ -328,19 +390,20 @@ def test_keys_like_addresses_are_hashed(key):
 def test_lines_of_refunds_are_negative():
     """The lines of a refund take away what the lines of the order brought."""
     lines = [Line(product="p", quantity=2, amount_minor=500), Line(product="d", amount_minor=-200)]
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         crm.record("order.placed", account="17", lines=lines)
         crm.record("order.refunded", account="17", lines=lines)
         sums = rows(
             crm,
             "SELECT i.amount_minor, sum(l.amount_minor), min(l.sign), max(l.sign) "
             "FROM crm_interaction i JOIN crm_line l USING (interaction_id) "
-            "GROUP BY interaction_id ORDER BY interaction_id",
+            "GROUP BY interaction_id, i.amount_minor ORDER BY interaction_id",
         )
 
     assert [(300, 300, 1, 1), (-300, -300, -1, -1)] == sums
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @given(
     st.lists(st.integers(0, 2**53), min_size=1, max_size=5),
     st.decimals("0.001", "100", places=4),
@@ -365,6 +428,7 @@ def test_foreign_lines_add_up(amounts, rate):
     assert whole == parts
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @given(st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from(["EUR", "JPY", "KWD"]))
 def test_money_is_exact(minor, currency):
     """Money written in major units is the same money, whatever precision the shop computes with."""
@@ -379,7 +443,7 @@ def test_money_is_exact(minor, currency):
 
 def test_what_is_no_sale_brings_no_revenue():
     """The amount of a checkout, which is no sale, does not count as revenue."""
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         order = crm.record("order.placed", account="17", amount="20.00")
         crm.record("checkout.started", account="17", amount="50.00", payload={"checkout": "1"})
 
@@ -393,7 +457,7 @@ def test_a_cancellation_in_any_order(first):
         draft("order.placed", 0, key="1", subject="order:1", amount=Money(700, "EUR")),
         draft("order.cancelled", 1, key="2", subject="order:1"),
     ]
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         crm.record_many(both if first == "order" else both[::-1])
 
         assert [(0,)] == rows(crm, "SELECT sum(amount_base_minor) FROM crm_interaction")
@@ -402,7 +466,7 @@ def test_a_cancellation_in_any_order(first):
 def test_a_cancellation_of_nothing_known():
     """A cancellation of an order nobody knows is refused where it has no amount of its own."""
     lost = draft("order.cancelled", 1, key="2", subject="order:1")
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         with pytest.raises(CrmError, match="record the order first, or give the amount"):
             crm.record(lost)
         crm.record(evolve(lost, amount=Money(700, "EUR")))
@@ -414,7 +478,7 @@ def test_a_cancellation_at_the_orders_rate():
     """A cancellation without an amount takes away what the order was worth when it was placed."""
     rates = iter([Decimal("1.05"), Decimal("0.90")])
     shop = plugin("shop_rates", choose_exchange_rate=lambda ctx, event: next(rates))
-    with Crm("sqlite://", plugins=[shop]) as crm:
+    with Crm(scratch(), plugins=[shop]) as crm:
         crm.record(draft("order.placed", 0, key="1", subject="o", amount=Money(700, "CHF")))
         crm.record(draft("order.cancelled", 1, key="2", subject="o"))
 
@@ -449,7 +513,7 @@ def test_a_webhook_delivered_five_times(data):
 
 def test_sources_have_keys_of_their_own():
     """The same key of two sources names two interactions."""
-    with Crm("sqlite://") as crm:
+    with Crm(scratch()) as crm:
         for source in ("shop", "till", "shop"):
             crm.record("order.placed", account="17", source=source, source_key="1")
 
@@ -458,7 +522,7 @@ def test_sources_have_keys_of_their_own():
 
 def test_two_shops_side_by_side():
     """Two applications in one process, each with its own database, know nothing of each other."""
-    with Crm("sqlite://", plugins=[Books()]) as one, Crm("sqlite://", currency="USD") as two:
+    with Crm(scratch(), plugins=[Books()]) as one, Crm(scratch(), currency="USD") as two:
         one.record("order.placed", account="17", source_key="1", amount="1.00")
         found = two.record("order.placed", account="18", source_key="1", amount="1.00")
 
@@ -479,7 +543,7 @@ def test_threads_on_one_file(url):
                 for n in range(25):
                     crm.record(
                         "order.placed",
-                        account=f"{n % 5}",
+                        account=f"{n % 5 + 1}",
                         source_key=f"w{n}",
                         amount="1.00",
                     )
@@ -508,10 +572,11 @@ def test_the_shop_may_be_read_while_it_is_written(url):
 
 def test_a_foreign_file_is_not_touched(url):
     """A file with tables of crmcore's names that are not crmcore's is refused."""
-    path = url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE crm_revision (component TEXT, revision INTEGER)")
-    connection.close()
+    foreign = create_engine(url)
+    with foreign.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS crm_revision")
+        connection.exec_driver_sql("CREATE TABLE crm_revision (component TEXT, revision INTEGER)")
+    foreign.dispose()
     with pytest.raises(CrmError, match="crmcore"):
         Crm(url)
 
@@ -520,12 +585,13 @@ def test_a_foreign_file_is_not_touched(url):
 SOON, LATE = datetime(1900, 1, 2), datetime(2199, 12, 31)  # noqa: DTZ001
 
 
+@pytest.mark.each_database  # with partitions only among the slow ones
 @given(st.integers(-1439, 1439), st.datetimes(SOON, LATE))
 def test_instants_are_exact(minutes, naive):
     """An instant is kept to the microsecond, whatever zone it was given in."""
     given_at = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     draft_ = Draft("order.placed", identifiers=(Identifier("account", "1"),), occurred_at=given_at)
-    with _SHOP.begin() as tx:
+    with Crm(scratch()) as crm, crm.begin() as tx:
         found = tx.record(draft_)
 
     assert given_at == found.occurred_at

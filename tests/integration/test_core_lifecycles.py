@@ -10,6 +10,8 @@ from tests.support.making import draft, kinds, plugin, rows, us
 from tests.support.plugins import Cases
 from tests.support.runs import opened
 
+pytestmark = pytest.mark.each_database(partitioned=True)
+
 STAGES = "SELECT subject, stage FROM crm_stage WHERE lifecycle = 'case' ORDER BY subject"
 
 

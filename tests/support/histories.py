@@ -25,6 +25,13 @@ def instant(moment: datetime) -> int:
     return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
 
+def start_of(drafts: Sequence[Draft]) -> int:
+    """Return the instant of the first of *drafts*."""
+    first = drafts[0].occurred_at
+    assert first is not None
+    return instant(first)
+
+
 KINDS = (
     "product.viewed",
     "cart.changed",

@@ -17,9 +17,13 @@ from sqlalchemy import (
     Table,
     Text,
     UpdateBase,
+    case,
+    cast,
     func,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from typing_extensions import override
 
 from crmcore import (
@@ -54,6 +58,7 @@ from crmcore.domain.clock import DAY, to_datetime
 from crmcore.hooks.fold import Insert
 
 Whole = BigInteger().with_variant(Integer(), "sqlite")
+Words = Text().with_variant(Text(collation="C"), "postgresql")
 
 REVIEW_DAYS = 30
 
@@ -71,6 +76,25 @@ class Reviewed:
 
     entries: int
     net_minor: int
+
+
+class counted(FunctionElement[str]):  # noqa: N801 - named as it is called in SQL
+    """What a review counted, as its row says it, from the JSON of its payload."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(counted, "sqlite")
+def _sqlite(element: counted, compiler: Any, **options: Any) -> str:
+    json = compiler.process(element.clauses, **options)
+    return f"json_extract({json}, '$.entries') || '/' || json_extract({json}, '$.net_minor')"
+
+
+@compiles(counted, "postgresql")
+def _postgresql(element: counted, compiler: Any, **options: Any) -> str:
+    json = compiler.process(element.clauses, **options)
+    return f"({json}::json ->> 'entries') || '/' || ({json}::json ->> 'net_minor')"
 
 
 class Tables:
@@ -91,7 +115,7 @@ class Tables:
             f"crm_{name}_product",
             metadata,
             Column("customer_id", Whole, nullable=False),
-            Column("product", Text, nullable=False),
+            Column("product", Words, nullable=False),
             Column("quantity", Whole, nullable=False),
             Column("net_minor", Whole, nullable=False),
             PrimaryKeyConstraint("customer_id", "product"),
@@ -101,7 +125,7 @@ class Tables:
             metadata,
             Column("customer_id", Whole, nullable=False),
             Column("reviewed_at", Whole, nullable=False),
-            Column("decision", Text, nullable=False),
+            Column("decision", Words, nullable=False),
             PrimaryKeyConstraint("customer_id", "reviewed_at"),
         )
         self.entries = Fold(self._add_entries)
@@ -117,7 +141,8 @@ class Tables:
             select(
                 row.customer_id,
                 func.count().label("entries"),
-                func.sum(func.coalesce(row.amount_base_minor, 0)).label("net_minor"),
+                # PostgreSQL adds 64-bit integers up to numeric.
+                cast(func.sum(func.coalesce(row.amount_base_minor, 0)), Whole).label("net_minor"),
                 func.min(row.occurred_at).label("first_at"),
                 func.max(row.occurred_at).label("last_at"),
             )
@@ -134,8 +159,12 @@ class Tables:
             set_={
                 "entries": table.c.entries + add.entries,
                 "net_minor": table.c.net_minor + add.net_minor,
-                "first_at": func.min(table.c.first_at, add.first_at),
-                "last_at": func.max(table.c.last_at, add.last_at),
+                "first_at": case(
+                    (add.first_at < table.c.first_at, add.first_at), else_=table.c.first_at
+                ),
+                "last_at": case(
+                    (add.last_at > table.c.last_at, add.last_at), else_=table.c.last_at
+                ),
             },
         )
         return statement
@@ -270,13 +299,10 @@ class Books(Plugin):
 def _reviews_of(name: str, table: Table) -> Fold:
     def build(facts: Facts, insert: Insert) -> UpdateBase:
         row = facts.interactions.c
-        payload = func.json_extract
         decided = select(
             row.customer_id,
             row.occurred_at,
-            payload(row.payload, "$.entries")
-            .op("||")("/")
-            .op("||")(payload(row.payload, "$.net_minor")),
+            counted(row.payload),
         ).where(row.kind == f"{name}.reviewed")
         statement: UpdateBase = (
             insert(table).from_select(list(table.c.keys()), decided).on_conflict_do_nothing()

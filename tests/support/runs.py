@@ -9,6 +9,7 @@ from typing import Any
 from crmcore import Crm, Draft, Plugin, VirtualClock
 from crmcore.domain.clock import DAY
 from crmcore.replay.replayer import Replayer
+from tests.support.databases import scratch
 from tests.support.histories import START, instant
 from tests.support.snapshots import Snapshot, snapshot
 
@@ -17,10 +18,11 @@ SECRET = "the same in all runs, so that hashes compare equal"
 
 @contextmanager
 def opened(
-    plugins: Iterable[Plugin] = (), *, url: str = "sqlite://", at: int | None = None, **options: Any
+    plugins: Iterable[Plugin] = (), *, url: str | None = None, at: int | None = None, **options: Any
 ) -> Iterator[tuple[Crm, VirtualClock]]:
     """Open a database whose clock stands at *at*, by default where made histories start."""
     clock = VirtualClock(instant(START) if at is None else at)
+    url = scratch() if url is None else url
     with Crm(url, plugins=plugins, clock=clock, secret=SECRET, durable=False, **options) as crm:
         yield crm, clock
 

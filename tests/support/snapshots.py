@@ -12,14 +12,35 @@ from sqlalchemy import inspect, text
 
 from crmcore import Crm
 from crmcore.persistence.connection import Connection
+from crmcore.persistence.partitions import partitions_of
 
 # The one place that says which columns are ids or clocks. Ids are replaced by what names the
 # same thing in every run; clocks say when a row was written, not what is so.
-CUSTOMER_IDS = frozenset({"customer_id", "recorded_for"})
-INTERACTION_IDS = frozenset(
-    {"interaction_id", "caused_by", "last_interaction_id", "first_interaction_id"}
+CUSTOMER_IDS = frozenset(
+    {"customer_id", "recorded_for", "merged_into", "survivor_id", "merged_id", "other_id"}
 )
-CLOCKS = frozenset({"recorded_at", "registered_at", "added_at", "applied_at", "parked_at"})
+INTERACTION_IDS = frozenset(
+    {
+        "interaction_id",
+        "caused_by",
+        "last_interaction_id",
+        "first_interaction_id",
+        "position_id",
+    }
+)
+NUMBERS = {"merge_id": "crm_merge", "fault_id": "crm_fault"}  # PostgreSQL may leave some out
+CLOCKS = frozenset(
+    {
+        "recorded_at",
+        "registered_at",
+        "added_at",
+        "applied_at",
+        "parked_at",
+        "undone_at",
+        "decided_at",
+    }
+)
+BOOKKEEPING = frozenset({"revision", "xid", "position_xid", "lease", "leased_until"})
 SETTINGS = frozenset({"crm_setting", "crm_revision", "crm_plugin_table"})
 LEDGER = frozenset({"crm_customer", "crm_identifier", "crm_dedupe", "crm_interaction", "crm_line"})
 CORE_DERIVED = frozenset({"crm_stage", "crm_stage_change"})
@@ -31,7 +52,7 @@ Table = Counter[Row]
 @frozen
 class Snapshot:
     """
-    Every table of the schema but the settings, ids replaced by names.
+    Every table of the schema but the settings, ids replaced by names: equal on all databases.
 
     Attributes:
         tables: Rows with their columns, and how often each occurs.
@@ -82,17 +103,23 @@ def _snapshot(connection: Connection) -> Snapshot:
     def rows(sql: str) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.sqlalchemy.execute(text(sql))]
 
-    found = inspect(connection.sqlalchemy).get_table_names()
+    found = set(inspect(connection.sqlalchemy).get_table_names()) - partitions_of(connection)
     names = sorted(n for n in found if n.startswith("crm_") and n not in SETTINGS)
+    # By what they were first known as, so that a merge leaves everybody's name as it is.
     known_by: dict[int, list[str]] = {}
     for row in rows("SELECT * FROM crm_identifier"):
-        known_by.setdefault(row["customer_id"], []).append(
+        known_by.setdefault(row["recorded_for"], []).append(
             f"{row['scheme']}:{row['identifier_value']}"
         )
     customers = {c: tuple(sorted(known)) for c, known in known_by.items()}
     interactions = {
         row["interaction_id"]: (row["source"], row["source_key"])
         for row in rows("SELECT interaction_id, source, source_key FROM crm_interaction")
+    }
+    places = {
+        column: {row[column]: place for place, row in enumerate(found, start=1)}
+        for column, name in NUMBERS.items()
+        for found in [rows(f"SELECT {column} FROM {name} ORDER BY {column}")]
     }
 
     def named(column: str, value: Any) -> Any:
@@ -102,11 +129,14 @@ def _snapshot(connection: Connection) -> Snapshot:
             return customers.get(value, ("nobody", value))
         if column in INTERACTION_IDS:
             return interactions.get(value, ("nothing", value))
+        if column in NUMBERS:
+            return places[column].get(value, ("no number", value))
         return value
 
+    left_out = CLOCKS | BOOKKEEPING
     tables = {
         name: Counter(
-            tuple((c, named(c, v)) for c, v in row.items() if c not in CLOCKS)
+            tuple((c, named(c, v)) for c, v in row.items() if c not in left_out)
             for row in rows(f"SELECT * FROM {name}")
         )
         for name in names

@@ -1,40 +1,39 @@
-"""A ledger and tiering's tables in memory, to run the plugin's statements on alone."""
+"""A ledger and tiering's tables, to run the plugin's statements on alone."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from crmcore_tiering.tables import metadata
+from crmcore_tiering.tables import Whole, Words, metadata
 from sqlalchemy import (
     Column,
     Connection,
     Executable,
     FromClause,
-    Integer,
     MetaData,
     Table,
-    Text,
     create_engine,
     insert,
     select,
 )
-from sqlalchemy.dialects import sqlite
 
 from crmcore import Facts, Fold
+from crmcore.persistence.portable import Portable
+from tests.support.databases import scratch
 
 interaction = Table(
     "crm_interaction",
     MetaData(),
-    Column("interaction_id", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("customer_id", Integer, nullable=False),
-    Column("occurred_at", Integer, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("source_key", Text),
-    Column("amount_base_minor", Integer),
-    Column("caused_by", Integer),
-    Column("payload", Text, nullable=False),
+    Column("interaction_id", Whole, primary_key=True, autoincrement=False),
+    Column("kind", Words, nullable=False),
+    Column("customer_id", Whole, nullable=False),
+    Column("occurred_at", Whole, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("source_key", Words),
+    Column("amount_base_minor", Whole),
+    Column("caused_by", Whole),
+    Column("payload", Words, nullable=False),
 )
 
 
@@ -45,6 +44,7 @@ class Sheet:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._portable = Portable(connection.dialect.name)
         interaction.create(connection)
         metadata.create_all(connection)
 
@@ -63,15 +63,16 @@ class Sheet:
     def fold(self, fold: Fold, low: int = 0, high: int = 2**62) -> None:
         """Run a fold over the interactions with ids from *low* to *high*."""
         facts = self.facts(low, high)
-        self._connection.execute(fold.build(Facts(facts, facts), sqlite.insert))
+        self._connection.execute(fold.build(Facts(facts, facts), self._portable.insert))
 
     def execute(self, statement: Executable, **values: Any) -> Sequence[tuple[Any, ...]]:
         return [tuple(row) for row in self._connection.execute(statement, values)]
 
     def write(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows, or replace those with the same key."""
-        for row in rows:
-            self._connection.execute(insert(table).prefix_with("OR REPLACE"), row)
+        complete = [dict.fromkeys(table.c.keys()) | dict(row) for row in rows]
+        if complete:
+            self._connection.execute(self._portable.replace(table), complete)
 
     def rows(self, table: Table) -> list[tuple[Any, ...]]:
         """Return all rows of a table, in the order of its key."""
@@ -80,7 +81,7 @@ class Sheet:
 
 @contextmanager
 def _open() -> Iterator[Sheet]:
-    engine = create_engine("sqlite://")
+    engine = create_engine(scratch())
     try:
         with engine.begin() as connection:
             yield Sheet(connection)

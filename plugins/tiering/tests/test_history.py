@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
 from crmcore_tiering.history import PRESENT_TIERS, TIER_CHANGES
 from crmcore_tiering.tables import tier, tier_change, tier_history
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
+
+pytestmark = pytest.mark.each_database(partitioned=False)
 
 
 def decided(customer, since, new, *, old="none", position=0, key="review", cause=None, **other):

@@ -9,6 +9,8 @@ from crmcore_tiering.tables import tier, tier_change, total
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.each_database(partitioned=False)
+
 nets = st.lists(st.integers(-50, 50) | st.integers(0, 10**12) | st.just(0), max_size=250)
 
 

@@ -8,6 +8,8 @@ from crmcore_tiering.tables import tier, total
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.each_database(partitioned=False)
+
 NOW = 1000
 AMOUNTS = st.integers(-50, 50) | st.integers(0, 10**9)
 TIERS = st.sampled_from([None, "A", "B", "C"])

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
 from crmcore_tiering.tables import total
 from crmcore_tiering.totals import TOTALS, totals_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.each_database(partitioned=False)
 
 KINDS = ("order.placed", "order.cancelled", "order.refunded", "order.shipped", "product.viewed")
 

@@ -9,6 +9,9 @@ from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Interaction
 from crmcore.domain.money import Money
 from crmcore.services.customers import CustomerView
+from crmcore.services.matches import Match
+from crmcore.services.merging import Merge, Unmerged
+from crmcore.services.relations import Relation
 from crmcore.services.why import Decision, StageStep
 
 
@@ -89,4 +92,49 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     return {
         "decided": interaction_json(decision.interaction),
         "because": [interaction_json(fact) for fact in decision.because],
+    }
+
+
+def merge_json(done: Merge) -> dict[str, Any]:
+    return {
+        "merge": id_json(done.id),
+        "survivor": id_json(done.survivor),
+        "merged": id_json(done.merged),
+        "recorded_at": instant_json(done.recorded_at),
+        "actor": done.actor,
+        "reason": done.reason,
+        "undone_at": instant_json(done.undone_at),
+        "interactions": done.interactions,
+        "identifiers": done.identifiers,
+        "rows": dict(done.rows),
+        "put_aside": dict(done.shelved),
+    }
+
+
+def unmerged_json(done: Unmerged) -> dict[str, Any]:
+    return {
+        "merge": id_json(done.merge_id),
+        "survivor": id_json(done.survivor),
+        "merged": id_json(done.merged),
+        "interactions": done.interactions,
+        "identifiers": done.identifiers,
+        "rows": dict(done.rows),
+        "unclear": [id_json(each) for each in done.unclear],
+    }
+
+
+def match_json(match: Match) -> dict[str, Any]:
+    return {
+        "customer": id_json(match.customer),
+        "other": id_json(match.other),
+        "status": match.status,
+        "evidence": dict(match.evidence),
+    }
+
+
+def relation_json(relation: Relation) -> dict[str, Any]:
+    return {
+        "customer": id_json(relation.customer),
+        "relation": relation.relation,
+        "other": id_json(relation.other),
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from crmcore.app import Known
-from crmcore.cli.answers import customer_json
+from crmcore.cli.answers import customer_json, instant_json, merge_json, relation_json
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.cli.terminal.page import open_page
 from crmcore.cli.terminal.walk import Walk
-from crmcore.domain.identity import parse_identifier
+from crmcore.domain.identity import Known, parse_identifier
 
 
 def known_as(text: str) -> Known:
@@ -34,9 +33,21 @@ def show(shell: Shell, who: str, most: int, as_json: bool) -> None:
     known = known_as(who)
     with shell.open() as crm:
         view = crm.customer(known, most=most)
+        merges, relations = crm.merges(view.customer.id), crm.relations(view.customer.id)
         if as_json:
-            echo_json(customer_json(view))
+            more = {
+                "merges": [merge_json(each) for each in merges],
+                "relations": [relation_json(each) for each in relations],
+            }
+            echo_json({**customer_json(view), **more})
             return
         walk = Walk(open_page(), crm.runtime.currency, crm.runtime.calendar)
         walk.show_customer(view)
+        for each in relations:
+            walk.page.item("relation", str(each), indent=10)
+        for done in merges:
+            undone = f"; undone {instant_json(done.undone_at)}" if done.undone_at else ""
+            reason = f": {done.reason}" if done.reason else ""
+            told = f"{done.id}, customer {done.merged} into {done.survivor}{reason}{undone}"
+            walk.page.item("merge", told, indent=10)
         walk.show_latest(view)

@@ -14,7 +14,7 @@ from crmcore.configuration import ShopSettings, load_plugin
 from crmcore.domain.clock import Calendar
 from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
-from crmcore.errors import ConfigurationError
+from crmcore.errors import ConfigurationError, OutdatedSchemaError
 
 _HEAD: Final = """\
 # The configuration of crmcore. A setting behind a # is the default: take the # away to change it.
@@ -56,6 +56,8 @@ def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
         with shell.open() as crm:
             plugins = [plugin.name for plugin in crm.assembly]
             database = str(crm.runtime.database.engine.url.render_as_string())
+    except OutdatedSchemaError:
+        raise  # the configuration is right, and `crm migrate` needs it
     except BaseException:
         _put_back(path, before)
         raise

@@ -28,12 +28,21 @@ CORE: Final = {
     "init": Lazy("crmcore.cli.init:init", "Write a crm.toml and make its database ready.", _RUN),
     "record": Lazy("crmcore.cli.record:record", "Record one interaction.", _RUN),
     "import": Lazy("crmcore.cli.importing:import_", "Record what a file says.", _RUN),
+    "worker": Lazy("crmcore.cli.worker:worker", "Do what is due, until it is stopped.", _RUN),
     "customer": Lazy("crmcore.cli.groups:customer", "Look at customers.", _ASK),
+    "duplicates": Lazy(
+        "crmcore.cli.duplicates:duplicates", "List customers who may be one person.", _ASK
+    ),
+    "merge": Lazy("crmcore.cli.merging:merge", "Make two customers one.", _RUN),
+    "unmerge": Lazy("crmcore.cli.merging:unmerge", "Make two of them again.", _RUN),
     "why": Lazy("crmcore.cli.why:why", "Tell why a customer is treated as they are.", _ASK),
     "plugins": Lazy("crmcore.cli.groups:plugins", "Look at plugins.", _PLUGINS),
     "hooks": Lazy("crmcore.cli.hooks:hooks", "List the hooks, and who implements them.", _PLUGINS),
     "rebuild": Lazy(
         "crmcore.cli.rebuild:rebuild", "Make derived tables anew from the ledger.", _PLUGINS
+    ),
+    "migrate": Lazy(
+        "crmcore.cli.migrate:migrate", "Bring an older database to this version.", _PLUGINS
     ),
     "completion": Lazy(
         "crmcore.cli.completion:completion", "Print what completes crm in a shell.", _PLUGINS

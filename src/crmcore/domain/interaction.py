@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from crmcore.domain.clock import to_datetime
 from crmcore.domain.identity import SCHEMES, Identifier, normalise
-from crmcore.domain.kind import KindRegistry, is_encodable
+from crmcore.domain.kind import NUL, KindRegistry, is_encodable
 from crmcore.domain.money import Money
 from crmcore.errors import InputError, nearest
 
@@ -91,6 +91,8 @@ class DraftFields(TypedDict, total=False):
     card: str
     cookie: str
     email: str
+    guest_email: str
+    guest_phone: str
     handle: str
     phone: str
     identifiers: Sequence[Identifier]
@@ -145,20 +147,23 @@ def is_plain(draft: Draft) -> bool:
     """
     Return whether a quick look finds all fields as they should be, as in almost every draft.
 
-    Of the others, `check_draft` tells what is wrong, if anything is. Looking is written out, as
-    it is done for every interaction there is.
+    Of the others, `check_draft` tells what is wrong, if anything is. What cannot be stored, a NUL
+    and half of a surrogate pair, is not printable. Looking is written out, as it is done for every
+    interaction there is.
     """
     source, key = draft.source, draft.source_key
     if not (
         type(source) is str
         and source
-        and source.isascii()
-        and (key is None or (type(key) is str and key.isascii() and 0 < len(key) <= _LONGEST_KEY))
-        and ((text := draft.channel) is None or (type(text) is str and text.isascii()))
-        and ((text := draft.actor) is None or (type(text) is str and text.isascii()))
-        and ((text := draft.subject) is None or (type(text) is str and text.isascii()))
-        and ((text := draft.thread) is None or (type(text) is str and text.isascii()))
-        and ((text := draft.touch) is None or (type(text) is str and text.isascii()))
+        and source.isprintable()
+        and (
+            key is None or (type(key) is str and key.isprintable() and 0 < len(key) <= _LONGEST_KEY)
+        )
+        and ((text := draft.channel) is None or (type(text) is str and text.isprintable()))
+        and ((text := draft.actor) is None or (type(text) is str and text.isprintable()))
+        and ((text := draft.subject) is None or (type(text) is str and text.isprintable()))
+        and ((text := draft.thread) is None or (type(text) is str and text.isprintable()))
+        and ((text := draft.touch) is None or (type(text) is str and text.isprintable()))
         and ((n := draft.customer) is None or (type(n) is int and _SMALLEST <= n <= _LARGEST))
         and ((n := draft.caused_by) is None or (type(n) is int and _SMALLEST <= n <= _LARGEST))
         and type(draft.identifiers) is tuple
@@ -171,22 +176,22 @@ def is_plain(draft: Draft) -> bool:
             and type(name.scheme) is str
             and type(value := name.value) is str
             and value
-            and value.isascii()
+            and value.isprintable()
         ):
             return False
     for line in draft.lines:
         if not (
             type(line) is Line
             and type(line.product) is str
-            and line.product.isascii()
+            and line.product.isprintable()
             and type(n := line.quantity) is int
             and _SMALLEST <= n <= _LARGEST
             and type(n := line.amount_minor) is int
             and _SMALLEST <= n <= _LARGEST
-            and ((text := line.variant) is None or (type(text) is str and text.isascii()))
-            and ((text := line.category) is None or (type(text) is str and text.isascii()))
-            and ((text := line.key) is None or (type(text) is str and text.isascii()))
-            and ((text := line.undoes) is None or (type(text) is str and text.isascii()))
+            and ((text := line.variant) is None or (type(text) is str and text.isprintable()))
+            and ((text := line.category) is None or (type(text) is str and text.isprintable()))
+            and ((text := line.key) is None or (type(text) is str and text.isprintable()))
+            and ((text := line.undoes) is None or (type(text) is str and text.isprintable()))
             and ((n := line.cost_minor) is None or (type(n) is int and _SMALLEST <= n <= _LARGEST))
         ):
             return False
@@ -230,6 +235,8 @@ def _check_text(name: str, value: object, *, needed: bool) -> None:
         raise InputError(
             f"{name} is {value!r}, which holds half of a surrogate pair; text expected"
         )
+    if NUL in value:
+        raise InputError(f"{name} is {value!r}, which holds a NUL character; text expected")
 
 
 def _check_whole(name: str, value: object, *, needed: bool) -> None:

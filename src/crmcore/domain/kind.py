@@ -138,6 +138,8 @@ def _unfit(value: object, path: str = "") -> Iterator[str]:
     elif isinstance(value, str):
         if not is_encodable(value):
             yield f"{where}{value!r} holds half of a surrogate pair, which is no text"
+        if NUL in value:
+            yield f"{where}{value!r} holds a NUL character, which PostgreSQL cannot store"
     elif isinstance(value, float):
         if not math.isfinite(value):
             yield f"{where}{value!r} is not a number that JSON can hold"
@@ -152,6 +154,10 @@ def _refuse_unfit(kind: Kind, values: Mapping[str, Any]) -> None:
         unfit = ["it is nested too deeply, or holds itself"]
     if unfit:
         raise PayloadError(kind.name, unfit)
+
+
+NUL: Final = "\0"
+_ESCAPED: Final = "\\u0000"  # as JSON has it; or it is six characters of somebody's text
 
 
 def is_encodable(value: str) -> bool:
@@ -346,12 +352,13 @@ class KindRegistry:
         apart = kind.personal_fields
         kept = {n: values.pop(n) for n in apart if n in values} if apart else {}
         try:
-            if not apart:
-                return _json(values), None
-            return _json(values), _json(kept) if kept else "{}"
+            stored, separate = _json(values), (_json(kept) if kept else "{}") if apart else None
         except (TypeError, ValueError) as error:
             _refuse_unfit(kind, {**values, **kept})
             raise PayloadError(kind.name, [str(error)]) from error
+        if _ESCAPED in stored or (separate is not None and _ESCAPED in separate):
+            _refuse_unfit(kind, {**values, **kept})
+        return stored, separate
 
     def _unstructured(self, kind: Kind, payload: object) -> dict[str, Any]:
         try:

@@ -151,3 +151,6 @@ CORE_KINDS: Final = (
     ),
 )
 """In the order in which they happen within one instant, which decides between equal times."""
+
+RANKS: Final = {kind.name: place for place, kind in enumerate(CORE_KINDS)}
+"""Those places. Kinds of plugins come after them: no place changes when another plugin joins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from crmcore.domain.timer import CatchUp
 from crmcore.hooks.context import Context, Mode
 from crmcore.hooks.customer import CustomerAsked, CustomerHooks
 from crmcore.hooks.fold import Facts, Fold
@@ -55,9 +56,13 @@ class Plugin(PluginHooks, CustomerHooks, InteractionHooks, LifecycleHooks, Timer
     version: ClassVar[str] = "1"
     """Of what it derives: another version than before is rebuilt from the ledger."""
 
+    migrations: ClassVar[str | None] = None
+    """A package of revisions for the tables it owns, such as `crmcore_notes.migrations`."""
+
 
 __all__ = [
     "SPECS",
+    "CatchUp",
     "Context",
     "Curve",
     "CustomerAsked",

@@ -9,6 +9,7 @@ from sqlalchemy import Executable, Table
 
 from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.interaction import Draft
+from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.hooks.fold import Facts, Fold
 from crmcore.hooks.selection import Selected
 
@@ -19,7 +20,9 @@ class Context(Protocol):
     """
     The transaction a hook runs in, as one plugin sees it.
 
-    All instants are integer microseconds UTC.
+    All instants are integer microseconds UTC. In `after_` hooks there is none: what is asked is
+    read at once, what is recorded and set is done when the hook has returned, and `fold`,
+    `clear`, `write` and `execute_many` raise `ModeError`.
     """
 
     @property
@@ -79,8 +82,26 @@ class Context(Protocol):
     def has_debt(self) -> bool:
         """Whether some customers' facts have not reached the plugin's tables yet."""
 
-    def set_timer(self, key: str, due: int, customer: int | None = None) -> None:
-        """Ask to be called at *due*; replaces the timer with the same key and customer."""
+    def set_timer(
+        self,
+        key: str,
+        due: int,
+        customer: int | None = None,
+        *,
+        catch_up: CatchUp = "late",
+        grace: int = HOUR,
+    ) -> None:
+        """
+        Ask to be called at *due*; replaces the timer with the same key and customer.
+
+        *catch_up* says what becomes of it if nobody fires it then: `late` acts upon each missed
+        instant, `merge` once for all of them, `skip` not at all where more than *grace*
+        microseconds have passed.
+
+        Raises:
+            InputError: If there is no such policy; or if, while timers are acted upon, *due* is
+                not after the event's `until`.
+        """
 
     def cancel_timer(self, key: str, customer: int | None = None) -> None:
         """Take back a timer; nothing happens if there is none."""

@@ -1,12 +1,13 @@
-"""Where plugins answer for what they know of a customer."""
+"""Where plugins say how customers are known, and what they know of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from crmcore.domain.identity import Scheme
 from crmcore.hooks.markers import hookspec
 
 if TYPE_CHECKING:
@@ -21,7 +22,15 @@ class CustomerAsked:
 
 
 class CustomerHooks:
-    """Where plugins answer for what they know of a customer."""
+    """Where plugins say how customers are known, and what they know of them."""
+
+    @hookspec
+    def register_identifiers(self) -> Iterable[Scheme]:
+        """
+        Contribute schemes by which customers are known, such as a loyalty card's number.
+
+        Called once, at start. Raising stops the start.
+        """
 
     @hookspec
     def describe_customer(self, ctx: Context, event: CustomerAsked) -> Mapping[str, Any] | None:

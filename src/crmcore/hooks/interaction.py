@@ -25,7 +25,7 @@ class InteractionDrafted:
 @frozen(kw_only=True)
 class InteractionsRecorded:
     """
-    A batch of interactions is in the ledger; not committed yet.
+    A batch of interactions is in the ledger; in `on_` hooks it is not committed yet.
 
     Iterating builds `Interaction` objects, in the order of their ids. A set-based plugin passes
     the event to `ctx.fold` and builds none.
@@ -69,4 +69,21 @@ class InteractionHooks:
         Called for every batch of every size; the sizes must not change any result, so compare
         customers with each other only in `on_timers_due`. If the plugin raises, the interactions
         stay and the plugin has debt with their customers.
+        """
+
+    @hookspec
+    def after_interactions_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        """
+        Tell others what has been recorded: a file, a mail, another system.
+
+        Called by a worker after the commit, outside any transaction, so it may take its time and
+        use the network. Every interaction comes at least once, a customer's in the order of their
+        commits; the plugin's own decisions do not come, nor does what was recorded before it was
+        first there. It comes again where a process ended in between, so what is told has to bear
+        being told twice: the interaction's id tells.
+
+        `ctx` reads at once; what it records or sets is done, in one transaction, when the hook
+        has returned. If the plugin raises for a batch, it is called customer by customer; the
+        rows of those it raises for wait and are tried again, with growing delays, and parked after
+        8 attempts, while those of all others go on. Starting anew tries parked ones again.
         """

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
-from sqlalchemy import Executable
+from sqlalchemy import Executable, inspect
 from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.reflection import Inspector
 
 from crmcore.errors import RetryTransaction, StorageError
 from crmcore.persistence.portable import Portable
@@ -53,8 +54,8 @@ class Connection:
     """
     One open transaction. Statements are compiled once, and run on the driver's cursor.
 
-    It never begins, commits or closes anything, so the cursor may be of a connection that is
-    somebody else's.
+    It never commits, rolls back or closes the transaction, so the cursor may be of a connection
+    that is somebody else's.
 
     Attributes:
         database: The database it is a transaction of.
@@ -76,6 +77,14 @@ class Connection:
         self._new_cursor = new_cursor
         self._opened = opened
         self._savepoints = 0
+        self._lost = False
+        # Asked of the class: an awaited cursor may pass on one that cannot be used from here.
+        self._copies = hasattr(type(cursor), "copy")
+
+    @property
+    def joined(self) -> bool:
+        """Whether the transaction is the shop's, so that others may write in it meanwhile."""
+        return self._opened is None
 
     @property
     def sqlalchemy(self) -> sqlalchemy.Connection:
@@ -85,6 +94,14 @@ class Connection:
                 "the transaction was joined, so use the connection it was joined with"
             )
         return self._opened
+
+    @property
+    def inspector(self) -> Inspector:
+        """What tables the database has; asked on a connection of ours where this one is joined."""
+        if self._opened is not None:
+            return inspect(self._opened)
+        # It must not wait for the write lock, which the joined transaction may have.
+        return inspect(self.database.engine.execution_options(crmcore_read_only=True))
 
     def execute(self, statement: Executable, **values: Any) -> list[Row]:
         """Run a statement and return its rows, if it has any."""
@@ -126,7 +143,7 @@ class Connection:
         if not rows:
             return 0
         prepared = self.statements.prepare(statement)
-        if prepared.copied_into and len(rows) >= _COPIED and hasattr(self._cursor, "copy"):
+        if prepared.copied_into and len(rows) >= _COPIED and self._copies:
             return self._copy(prepared, prepared.copied_into, rows)
         given: Sequence[Any] = rows
         if not prepared.positional:
@@ -144,13 +161,28 @@ class Connection:
         try:
             yield
         except BaseException:
-            self._run(f"ROLLBACK TO SAVEPOINT {name}", ())
-            self._run(f"RELEASE SAVEPOINT {name}", ())
+            self._undo(name)
             raise
         else:
             self._run(f"RELEASE SAVEPOINT {name}", ())
         finally:
             self._savepoints -= 1
+
+    def _undo(self, savepoint: str) -> None:
+        if self._lost:
+            return
+        try:
+            self._run(f"ROLLBACK TO SAVEPOINT {savepoint}", ())
+            self._run(f"RELEASE SAVEPOINT {savepoint}", ())
+        except StorageError:
+            # The transaction is gone. Whoever goes on nevertheless must not write outside of it.
+            self._lost = True
+            self.close()
+            raise
+
+    def begin(self) -> None:
+        """Begin the transaction that the driver has put off, as a writer; on SQLite only."""
+        self._run("BEGIN IMMEDIATE", ())
 
     def wait_for_turn(self) -> None:
         """Let no other process start on this database until the transaction ends."""
@@ -208,7 +240,8 @@ def translated(error: BaseException, sql: str = "") -> StorageError:
     """Return what a driver raised, as an error of ours; *sql* is what it was about."""
     about = f" ({' '.join(sql.split())[:120]} ...)" if sql else ""
     said = " ".join(str(error).split())
-    if getattr(error, "sqlstate", None) in _RETRIED:
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if state in _RETRIED:
         return RetryTransaction(f"two transactions stood in each other's way: {said}{about}")
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF == _BUSY:

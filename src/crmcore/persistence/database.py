@@ -31,7 +31,10 @@ class Database:
         try:
             parsed = _checked(make_url(url))
             is_sqlite = parsed.get_backend_name() == "sqlite"
-            options: dict[str, Any] = {"connect_args": {"timeout": 30}} if is_sqlite else {}
+            # As many connections as threads have transactions; five of them are kept.
+            options: dict[str, Any] = {"max_overflow": -1}
+            if is_sqlite:
+                options = {"connect_args": {"timeout": 30}}
             self.engine: Engine = create_engine(parsed, **options)
         except (ArgumentError, ModuleNotFoundError) as error:
             raise ConfigurationError(
@@ -41,6 +44,8 @@ class Database:
         self.dialect = self.engine.dialect
         self.statements = Statements(self.dialect)
         self.portable = self.statements.portable
+        self.instance: str | None = None
+        """Tells this database from others; known when its tables have been opened."""
         self._made: dict[str, Any] = {}
         # Every thread would get a database in memory of its own, with nothing in it.
         self._thread = threading.get_ident() if _in_memory(parsed) else None
@@ -54,6 +59,11 @@ class Database:
         if name not in self._made:
             self._made[name] = build()
         return self._made[name]  # type: ignore[no-any-return]
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is gone with its connection, and belongs to one thread."""
+        return self._thread is not None
 
     @contextmanager
     def begin(

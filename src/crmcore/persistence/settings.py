@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, cast, select
 
 from crmcore.persistence.catalogue import setting
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.schema import Whole
+
+INSTANCE: Final = "instance"
+"""Tells one database from another; a random text, written when its tables were made."""
 
 _setting = select(setting.c.setting_value).where(setting.c.setting == bindparam("wanted"))
 

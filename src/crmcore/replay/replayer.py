@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from attrs import define, frozen
 
 from crmcore.app import Crm
 from crmcore.domain.clock import VirtualClock, to_instant
 from crmcore.domain.interaction import Draft
+from crmcore.domain.kinds import RANKS
 
 LARGEST_BATCH = 20_000  # what is held in memory at once; a larger one gains nothing
 
@@ -40,6 +42,8 @@ class Replayer:
 
     Batches are cut where something falls due, so their size changes nothing. Drafts come in
     the order given: an earlier one after a later one is a late fact, recorded at the later's time.
+    Those of one instant come in the order in which lifecycles fold them: in another one, a guard
+    would be asked about steps that nobody took, wherever a batch happens to end between them.
 
     Attributes:
         crm: Assembled with *clock*.
@@ -58,6 +62,7 @@ class Replayer:
     def run(self, drafts: Sequence[Draft], *, until: int | None = None) -> Replayed:
         """Replay *drafts*, each with its `occurred_at`, and time up to *until*, if given."""
         times = [to_instant(d.occurred_at) if d.occurred_at else 0 for d in drafts]
+        drafts = self._in_order(drafts, times)
         done = 0
         due = self.crm.next_due()
         while done < len(drafts):
@@ -85,6 +90,24 @@ class Replayer:
             batches=self._batches,
             instants=self._instants,
         )
+
+    def _in_order(self, drafts: Sequence[Draft], times: Sequence[int]) -> Sequence[Draft]:
+        """Return *drafts* with those of one instant in the order in which they are folded."""
+        ledger, identity = self.crm.runtime.ledger, self.crm.runtime.identity
+
+        def place(number: int) -> tuple[int, str, str]:
+            draft = drafts[number]
+            name = ledger.kinds[draft.kind].name if draft.kind in ledger.kinds else draft.kind
+            key = identity.without_addresses(draft.source_key) or ""
+            return RANKS.get(name, len(RANKS)), draft.source, key
+
+        ordered: list[Draft] = []
+        for _, numbers in groupby(range(len(drafts)), times.__getitem__):
+            several = list(numbers)
+            if len(several) > 1:
+                several.sort(key=place)
+            ordered += [drafts[number] for number in several]
+        return ordered
 
     def _let_pass(self, due: int) -> int | None:
         self.clock.advance_to(due)

@@ -10,18 +10,21 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import pluggy
 from attrs import frozen
+from sqlalchemy import Table
 
+from crmcore.domain.identity import SCHEMES, IdentitySettings, Scheme, SchemeRegistry
 from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.kinds import CORE_KINDS
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.trait import Trait
 from crmcore.errors import ConfigurationError, PluginError, nearest
 from crmcore.hooks import SPECS, Plugin, Report
+from crmcore.persistence.tables import metadata
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-N = TypeVar("N", Lifecycle, Trait[Any], Report)
+N = TypeVar("N", Lifecycle, Trait[Any], Report, Scheme)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 RESERVED = frozenset({"shop", "core", "crm", "crmcore", "relationship", "database"})
@@ -54,7 +57,12 @@ def hook_names() -> list[str]:
 class Assembly:
     """The plugins of one application, in order, and everything they contribute at start."""
 
-    def __init__(self, plugins: Iterable[Plugin], lifecycles: Iterable[Lifecycle] = ()) -> None:
+    def __init__(
+        self,
+        plugins: Iterable[Plugin],
+        lifecycles: Iterable[Lifecycle] = (),
+        identity: IdentitySettings | None = None,
+    ) -> None:
         plugins = list(plugins)
         for plugin in plugins:
             _check(plugin)
@@ -72,6 +80,8 @@ class Assembly:
         self._collect_kinds()
         self.lifecycles, owners = self._collect(Plugin.register_lifecycles, Lifecycle, lifecycles)
         self.traits, _ = self._collect(Plugin.register_traits, Trait)
+        schemes, _ = self._collect(Plugin.register_identifiers, Scheme, SCHEMES.values())
+        self.schemes = SchemeRegistry(schemes.values(), identity)
         self.reports, _ = self._collect(Plugin.register_reports, Report)
         self._check_tables()
         self._check_lifecycles(owners)
@@ -125,6 +135,7 @@ class Assembly:
                         plugin.name,
                         f"table {table.table.name!r} must be named crm_{plugin.name}_<noun>",
                     )
+                _check_foreign_keys(plugin, table.table)
 
     def _check_lifecycles(self, owners: Mapping[str, str]) -> None:
         for lifecycle in self.lifecycles.values():
@@ -137,6 +148,22 @@ class Assembly:
                     if lifecycle.name in owners:
                         raise PluginError(owners[lifecycle.name], problem)
                     raise ConfigurationError(problem)
+
+
+def _check_foreign_keys(plugin: Plugin, table: Table) -> None:
+    """Refuse keys to what may be gone one day: tables of other plugins, and of the shop."""
+    for key in table.foreign_keys:
+        target = key.target_fullname.rpartition(".")[0]
+        if target in metadata.tables:
+            # Named by a text, it is found in the plugin's own metadata only.
+            if target not in table.metadata.tables:
+                metadata.tables[target].to_metadata(table.metadata)
+        elif not target.startswith(f"crm_{plugin.name}_"):
+            raise PluginError(
+                plugin.name,
+                f"table {table.name!r} has a foreign key to table {target!r}; only tables of the "
+                f"core and its own, named crm_{plugin.name}_<noun>, are expected",
+            )
 
 
 def _clash(plugin: str, other: str | None, what: str, name: str) -> PluginError:

@@ -4,60 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import Table, bindparam, func, insert, inspect, select
+from sqlalchemy import Table, bindparam, delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.errors import SchemaError, StorageError
 from crmcore.hooks import Keep, Plugin, PluginTable
-from crmcore.persistence.catalogue import plugin_table, revision
+from crmcore.persistence.catalogue import plugin_table
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.database import Database
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.partitions import (
+    check_partitions,
+    follow_partitions,
+    start_partitions,
+)
+from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger, note_applied
 from crmcore.persistence.schema import REVISION
-from crmcore.persistence.settings import read_setting, write_setting
+from crmcore.persistence.settings import INSTANCE, read_setting, write_setting
 from crmcore.persistence.tables import metadata
+from crmcore.services.revisions import core_revisions, refuse_newer, refuse_older, revisions_of
 
-CORE: Final = "crmcore"
-
-_revision = select(func.max(revision.c.revision)).where(revision.c.component == bindparam("wanted"))
-_add_revision = insert(revision)
 _shape = select(plugin_table.c.shape).where(
     plugin_table.c.plugin == bindparam("owner"), plugin_table.c.table_name == bindparam("wanted")
+)
+_owned = select(plugin_table.c.table_name).where(
+    plugin_table.c.plugin == bindparam("owner"), plugin_table.c.derived == 0
+)
+_tables = select(plugin_table.c.plugin, plugin_table.c.table_name)
+_forget = delete(plugin_table).where(
+    plugin_table.c.plugin == bindparam("owner"), plugin_table.c.table_name == bindparam("gone")
 )
 _any_interaction = select(func.max(interaction.c.interaction_id))
 
 
-def open_schema(database: Database, now: int) -> str:
+def open_schema(database: Database, now: int, partitions: int = 0) -> str:
     """
     Create the core's tables in an empty database, and return the database's secret.
 
     Raises:
-        SchemaError: If the tables are from a newer crmcore.
+        OutdatedSchemaError: If the tables are of an older revision.
+        SchemaError: If they are from a newer crmcore, or not crmcore's.
     """
     with database.begin() as connection:
         connection.wait_for_turn()
-        present = _tables_of(connection)
-        if revision.name not in present:
+        if not has_ledger(connection):
             metadata.create_all(connection.sqlalchemy)
-            row = (CORE, REVISION, _checksum(metadata.sorted_tables, database), now)
-            connection.insert_rows(_add_revision, [row])
-            write_setting(connection, "instance", secrets.token_hex(16))
-        found = connection.execute(_revision, wanted=CORE)
-        if found[0][0] is None:
+            start_partitions(connection, partitions, metadata.sorted_tables)
+            note_applied(connection, core_revisions(), now)
+            write_setting(connection, INSTANCE, secrets.token_hex(16))
+        found = applied_revisions(connection, CORE)
+        if not found:
             raise SchemaError("the database has tables of crmcore's names that are not crmcore's")
-        if found[0][0] > REVISION:
-            raise SchemaError(
-                f"the database has revision {found[0][0]} of the core's tables, and this crmcore "
-                f"knows them up to {REVISION}; install the newer crmcore it was used with"
-            )
+        refuse_newer(CORE, found, REVISION)
+        refuse_older(CORE, found, REVISION)
         missing = [t.name for t in metadata.sorted_tables if t.name not in _tables_of(connection)]
         if missing:
             raise SchemaError(f"the database lacks the tables {', '.join(missing)}")
+        check_partitions(connection, partitions)
+        database.instance = read_setting(connection, INSTANCE)
         secret = read_setting(connection, "secret")
         if secret is None:
             secret = secrets.token_hex(32)
@@ -90,7 +98,7 @@ def note_enabled(connection: Connection, what: str, names: Iterable[str]) -> set
     return now - before if connection.execute(_any_interaction)[0][0] else set()
 
 
-def open_plugin(connection: Connection, plugin: Plugin) -> bool:
+def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
     """
     Create the plugin's tables, drop and create derived ones whose shape is another.
 
@@ -98,11 +106,15 @@ def open_plugin(connection: Connection, plugin: Plugin) -> bool:
     owns stays as it is.
 
     Returns whether the plugin has to make anew what it derives.
+
+    Raises:
+        OutdatedSchemaError: If a revision of what it owns has not been applied.
+        SchemaError: If the database is from a newer version of it.
     """
+    _open_revisions(connection, plugin, now)
     anew = False
     for kept in plugin.tables:
-        checksum = _checksum([kept.table], connection.database)
-        shape = f"{checksum}/{plugin.version}" if kept.derived else checksum
+        shape = _shape_of(connection, plugin, kept)
         rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
         # What was derived before, with a version behind its shape, may be owned from now on.
         if rows and shape in (rows[0][0], rows[0][0].partition("/")[0]):
@@ -116,12 +128,13 @@ def open_plugin(connection: Connection, plugin: Plugin) -> bool:
             kept.table.drop(connection.sqlalchemy, checkfirst=True)
         try:
             kept.table.create(connection.sqlalchemy)
+            follow_partitions(connection, kept.table)
         except SQLAlchemyError as error:
             raise StorageError(
                 f"table {kept.table.name!r} of plugin {plugin.name!r} could not be created: "
                 f"{error.args[0]}"
             ) from error
-        _describe(connection, plugin, kept, shape)
+        describe(connection, plugin, kept)
         anew = anew or kept.derived
     return anew and bool(connection.execute(_any_interaction)[0][0])
 
@@ -147,7 +160,8 @@ def _ordered(lifecycle: Lifecycle) -> str:
     return repr((lifecycle.stages, edges, counters, sorted(lifecycle.listens)))
 
 
-def _describe(connection: Connection, plugin: Plugin, kept: PluginTable, shape: str) -> None:
+def describe(connection: Connection, plugin: Plugin, kept: PluginTable) -> None:
+    """Note a plugin's table, its shape and its policies."""
     database = connection.database
     statement = database.once(
         "replace crm_plugin_table", lambda: database.portable.replace(plugin_table)
@@ -160,9 +174,42 @@ def _describe(connection: Connection, plugin: Plugin, kept: PluginTable, shape: 
         kept.merge,
         "include" if kept.export else "leave out",
         erase,
-        shape,
+        _shape_of(connection, plugin, kept),
     )
     connection.insert_rows(statement, [row])
+
+
+def owns_tables(connection: Connection, plugin: str) -> bool:
+    """Return whether the database has tables that the plugin owns."""
+    return bool(connection.execute(_owned, owner=plugin))
+
+
+def tables_of_others(connection: Connection, plugin: str) -> set[str]:
+    """Return the tables of all plugins but one, of those that are switched off, too."""
+    return {table for owner, table in connection.execute(_tables) if owner != plugin}
+
+
+def forget_tables(connection: Connection, plugin: str, present: Collection[str]) -> None:
+    """Forget those of a plugin's tables that are not *present* any more."""
+    for owner, table in connection.execute(_tables):
+        if owner == plugin and table not in present:
+            connection.change(_forget, owner=plugin, gone=table)
+
+
+def _open_revisions(connection: Connection, plugin: Plugin, now: int) -> None:
+    """Refuse what is not of the plugin's newest revision; its first tables are made as of it."""
+    known = revisions_of(plugin)
+    found = applied_revisions(connection, plugin.name)
+    refuse_newer(plugin.name, found, len(known))
+    if found or owns_tables(connection, plugin.name):
+        refuse_older(plugin.name, found, len(known))
+    else:
+        note_applied(connection, known, now)
+
+
+def _shape_of(connection: Connection, plugin: Plugin, kept: PluginTable) -> str:
+    checksum = _checksum([kept.table], connection.database)
+    return f"{checksum}/{plugin.version}" if kept.derived else checksum
 
 
 def _tables_of(connection: Connection) -> set[str]:

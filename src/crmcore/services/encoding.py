@@ -9,7 +9,8 @@ from crmcore.domain.interaction import Draft, check_draft, is_plain
 from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.money import Money
 from crmcore.errors import InputError, MoneyError
-from crmcore.services.identity import IdentityService, Names
+from crmcore.services.identity import IdentityService
+from crmcore.services.registration import Names
 
 PLUGIN: Final = "plugin:"
 _LARGEST: Final = 2**63 - 1  # what a 64-bit column holds
@@ -75,13 +76,20 @@ class Encoder:
                 f"{kind.name!r} names no customer; give an identifier such as "
                 "Identifier('email', 'ada@example.com'), or the customer's id"
             )
+        names = self._identity.schemes.names(draft.identifiers)
+        if not names and draft.customer is None:
+            listed = ", ".join(map(str, draft.identifiers))
+            raise InputError(
+                f"{kind.name!r} names no customer: {listed} is blocked, as many people have it or "
+                "nobody has; give another identifier, or the customer's id"
+            )
         minor, currency = self._amount(draft)
         if minor is not None and kind.sign < 0:
             minor = -abs(minor)
         return Encoded(
             kind,
             draft,
-            tuple([(i.scheme, i.value) for i in draft.identifiers]),
+            names,
             None if draft.occurred_at is None else to_instant(draft.occurred_at),
             payload,
             personal,

@@ -52,9 +52,22 @@ def record_fault(
     logger.warning("plugin %r raised in %s: %s", plugin, hook, error, exc_info=error)
     (fault_id,) = next_ids(connection, fault_ids, fault.c.fault_id, 1)
     trace = "".join(traceback.format_exception(error))[-8000:]
-    row = (fault_id, plugin, hook, now, type(error).__name__, str(error), trace)
+    row = (
+        fault_id,
+        plugin,
+        hook,
+        now,
+        type(error).__name__,
+        _storable(str(error)),
+        _storable(trace),
+    )
     connection.insert_rows(_insert_fault, [row])
     return fault_id
+
+
+def _storable(told: str) -> str:
+    """Return what a plugin said with the characters escaped that a database cannot store."""
+    return told.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def find_faults(connection: Connection, plugin: str, *, most: int = 20) -> list[Fault]:

@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from attrs import define, field
 from sqlalchemy import (
@@ -27,45 +27,39 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from crmcore.domain.customer import Customer
-from crmcore.domain.identity import Identifier
+from crmcore.domain.identity import Identifier, SchemeRegistry
 from crmcore.errors import CustomerNotFoundError, RetryTransaction
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer, customer_ids, identifier
 from crmcore.persistence.ids import next_ids
+from crmcore.persistence.merges import merge, moved
 from crmcore.persistence.portable import Portable, json_list
-
-Name = tuple[str, str]
-"""An identifier as a pair of scheme and value: the form in which they are looked up."""
-Names = tuple[Name, ...]
+from crmcore.persistence.schema import Whole
+from crmcore.services.registration import Name, Names, Owner, Registration
 
 _insert_customer = insert(customer)
 _customer = select(customer.c.customer_id, customer.c.recorded_at).where(
     customer.c.customer_id == bindparam("customer")
+)
+_counts = (
+    select(identifier.c.scheme, func.count())
+    .where(identifier.c.customer_id == bindparam("customer"))
+    .group_by(identifier.c.scheme)
 )
 _identifiers = (
     select(identifier.c.scheme, identifier.c.identifier_value)
     .where(identifier.c.customer_id == bindparam("customer"))
     .order_by(identifier.c.recorded_at, identifier.c.scheme, identifier.c.identifier_value)
 )
+Tie = tuple[int, int, str]
+"""Two customers, and the schemes of the identifiers by which both were named at once."""
+
 _PERSONAL_KEY = re.compile(r"[^\s@]+@[^\s@]+|\+[\d\s().-]{7,}\Z")
 _MOST_LOOKS = 10
 
 
 class IdentifierTaken(RetryTransaction):
     """Another transaction registered the same identifier at the same time, and has committed."""
-
-
-class Owner(NamedTuple):
-    """
-    Whose something is.
-
-    Attributes:
-        customer_id: The customer it belongs to now.
-        recorded_for: The customer it was recorded for; another one where the two were merged.
-    """
-
-    customer_id: int
-    recorded_for: int
 
 
 @define
@@ -76,16 +70,44 @@ class Known:
     Attributes:
         named: By identifier; those nobody knows yet are not there.
         given: By the id that was given; merged customers have another owner.
+        merging: The ids given of those who were part of a merge, which may be undone.
     """
 
     named: dict[Name, Owner] = field(factory=dict)
     given: dict[int, Owner] = field(factory=dict)
+    merging: frozenset[int] = frozenset()
+
+
+_note_unclear = insert(moved).from_select(
+    ["merge_id", "interaction_id", "customer_id", "how"],
+    select(
+        merge.c.merge_id,
+        bindparam("noted", type_=Whole),
+        bindparam("owner", type_=Whole),
+        literal("unclear"),
+    ).where(merge.c.survivor_id == bindparam("asked"), merge.c.undone_at.is_(None)),
+)
+
+
+def note_unclear(connection: Connection, given: Iterable[tuple[int, Owner]]) -> None:
+    """
+    Note interactions that came by the id of somebody who survived a merge, not yet undone.
+
+    Whether such an id means the one or the other nobody can say when the merge is undone.
+    """
+    connection.change_many(
+        _note_unclear,
+        [{"noted": i, "owner": o.customer_id, "asked": o.recorded_for} for i, o in given],
+    )
 
 
 class IdentityService:
     """Finds, locks, registers and names customers."""
 
-    def __init__(self, portable: Portable, secret: str) -> None:
+    def __init__(
+        self, portable: Portable, secret: str, schemes: SchemeRegistry | None = None
+    ) -> None:
+        self.schemes = schemes or SchemeRegistry()
         self._portable = portable
         self._secret = secret.encode()
         self._one = self._wanted(
@@ -104,7 +126,9 @@ class IdentityService:
         self._lock_one = portable.locked(
             revisions.where(customer.c.customer_id == bindparam("customer"))
         )
-        self._references = select(customer.c.customer_id, customer.c.reference).where(among)
+        self._references = select(
+            customer.c.customer_id, customer.c.reference, customer.c.merged_into
+        ).where(among)
         self._insert_identifier = portable.insert(identifier).on_conflict_do_nothing()
 
     def _wanted(self, statement: Select[Any]) -> Select[Any]:
@@ -190,6 +214,7 @@ class IdentityService:
             known = Known(
                 {name: Owner(owner, meant) for name, (owner, meant, _) in named.items()},
                 {asked: Owner(owner, asked) for asked, (owner, _) in ids.items()},
+                frozenset(asked for asked, (_, revision) in ids.items() if revision),
             )
             if self._portable.is_sqlite:
                 return known
@@ -211,47 +236,56 @@ class IdentityService:
 
     def resolve(
         self, connection: Connection, known: Known, named: Sequence[Names], now: int
-    ) -> list[Owner]:
+    ) -> tuple[list[Owner], Sequence[Tie]]:
         """
-        Return whose each of *named* is, registering those nobody knows yet.
+        Return whose each of *named* is, registering those nobody knows yet; and whom they tie.
 
-        The first identifier that is known decides; the others are added to that customer,
-        unless they are somebody else's: those stay where they are.
+        The best-ranked identifier that is known decides; the others are added to that customer,
+        unless they are somebody else's: those stay where they are. `Registration` has the rules.
 
         Raises:
             IdentifierTaken: If another transaction registered one of them at the same time.
         """
         found = known.named
-        unknown = [
-            place for place, names in enumerate(named) if not any(name in found for name in names)
+        unknown = sum(not any(name in found for name in names) for names in named)
+        book = Registration(
+            self.schemes,
+            found,
+            self._new_ids(connection, unknown),
+            lambda customer_id: dict(connection.execute(_counts, customer=customer_id)),
+        )
+        owners = [book.owner_of(names) for names in named]
+        new_customers = [
+            (made, now, self.keyed_hash(first), None, 0) for made, first in book.customers
         ]
-        fresh = iter(self._new_ids(connection, len(unknown)))
-        new_customers: list[tuple[Any, ...]] = []
-        new_identifiers: list[tuple[Any, ...]] = []
-        owners: list[Owner] = []
-        for names in named:
-            owner = next((found[name] for name in names if name in found), None)
-            if owner is None:
-                made = next(fresh)
-                owner = Owner(made, made)
-                reference = self.keyed_hash(":".join(min(names)))
-                new_customers.append((made, now, reference, None, 0))
-            for name in names:
-                if name not in found:
-                    found[name] = owner
-                    new_identifiers.append((*name, *owner, now))
-            owners.append(owner)
         connection.insert_rows(_insert_customer, new_customers)
         # In one order everywhere, so that two transactions cannot wait for each other.
-        new_identifiers.sort()
+        new_identifiers = [(*new, now) for new in sorted(book.identifiers)]
         if connection.insert_rows(self._insert_identifier, new_identifiers) < len(new_identifiers):
             raise IdentifierTaken("another transaction registered the same identifier")
-        return owners
+        return owners, book.ties
 
-    def _new_ids(self, connection: Connection, most: int) -> Sequence[int]:
-        if not most:
-            return ()
-        return next_ids(connection, customer_ids, customer.c.customer_id, most)
+    def add(self, connection: Connection, name: Name, owner: Owner, now: int) -> None:
+        """Give an identifier that nobody has to a customer; raises `IdentifierTaken`."""
+        if not connection.insert_rows(self._insert_identifier, [(*name, *owner, now)]):
+            raise IdentifierTaken("another transaction registered the same identifier")
+
+    def is_guest(self, connection: Connection, customer_id: int) -> bool:
+        """Return whether nothing is known of a customer but what they gave without proof."""
+        schemes = [self.schemes[s] for s, _ in connection.execute(_counts, customer=customer_id)]
+        return all(each.shared or each.guest_of is not None for each in schemes)
+
+    def _new_ids(self, connection: Connection, most: int) -> Iterator[int]:
+        """Give *most* ids for customers, and after them one at a time."""
+        last = 0
+        while True:
+            for last in next_ids(connection, customer_ids, customer.c.customer_id, most or 1):
+                yield last
+            most = 0
+            while connection.database.portable.is_sqlite:
+                # Asked again, it would give the same ids: those given are not written yet.
+                last += 1
+                yield last
 
     # -- telling -----------------------------------------------------------------------------
 
@@ -273,11 +307,23 @@ class IdentityService:
 
         Raises `CustomerNotFoundError` for an id that is no customer's.
         """
+        return {c: name for c, (name, _) in self.settled(connection, customers).items()}
+
+    def settled(
+        self, connection: Connection, customers: Iterable[int]
+    ) -> Mapping[int, tuple[str, int]]:
+        """
+        Return for each customer their `references` name, and the id they have now, locked.
+
+        The id is another one where they were merged while somebody decided about them.
+        """
         wanted = set(customers)
         rows = connection.execute(self._references, customers=json_list(wanted))
-        for missing in sorted(wanted - {customer_id for customer_id, _ in rows}):
+        for missing in sorted(wanted - {row[0] for row in rows}):
             raise CustomerNotFoundError(f"customer {missing}")
-        return dict(rows)
+        merged = [customer_id for customer_id, _, into in rows if into is not None]
+        given = self.look_up(connection, (), merged).given if merged else {}
+        return {c: (name, given[c].customer_id if c in given else c) for c, name, _ in rows}
 
     def keyed_hash(self, text: str) -> str:
         """Return 128 bits of HMAC-SHA-256 under the database's own secret, as hexadecimal."""

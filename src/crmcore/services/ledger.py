@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -19,8 +19,10 @@ from crmcore.persistence.ledger import dedupe, interaction, line
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole
 from crmcore.services.encoding import Encoded, Encoder
-from crmcore.services.identity import IdentityService, Known, Owner
+from crmcore.services.identity import IdentityService, Known, note_unclear
 from crmcore.services.lines import line_rows
+from crmcore.services.matches import Matches
+from crmcore.services.registration import Owner
 
 COLUMNS: Final = tuple(interaction.columns.keys())
 CANCELLED: Final = "order.cancelled"
@@ -86,6 +88,7 @@ class Ledger:
         self.currency = check_currency(currency)
         self.encode = Encoder(kinds, identity, currency).encode
         self._identity = identity
+        self._matches = Matches(identity.schemes)
         self._insert_dedupe = portable.insert(dedupe).on_conflict_do_nothing()
         self._by_ids = (
             select(*interaction.columns)
@@ -170,6 +173,15 @@ class Ledger:
             rows[place] = (*rows[place][:_MONEY], *money, *rows[place][_MONEY + 3 :])
         connection.insert_rows(_insert, rows)
         connection.insert_rows(_insert_line, lines)
+        if known.merging:
+            note_unclear(
+                connection,
+                [
+                    (interaction_id, owner)
+                    for interaction_id, encoded, owner in zip(own, fresh, owners, strict=True)
+                    if encoded.draft.customer in known.merging
+                ],
+            )
         every = [repeated.get(i, i) for i in ids] if repeated else ids
         return Batch(ids=every, new=rows, selection=_selection(ids))
 
@@ -205,7 +217,12 @@ class Ledger:
         self, connection: Connection, known: Known, drafts: Sequence[Encoded], now: int
     ) -> list[Owner]:
         unnamed = [d.names for d in drafts if d.draft.customer is None]
-        found = iter(self._identity.resolve(connection, known, unnamed, now) if unnamed else ())
+        found: Iterator[Owner] = iter(())
+        if unnamed:
+            resolved, ties = self._identity.resolve(connection, known, unnamed, now)
+            found = iter(resolved)
+            if ties:
+                self._matches.propose(connection, ties, now)
         return [
             next(found) if d.draft.customer is None else known.given[d.draft.customer]
             for d in drafts

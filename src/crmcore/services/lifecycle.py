@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Draft
-from crmcore.domain.kinds import CORE_KINDS, STAGE_REFUSED
+from crmcore.domain.kinds import RANKS, STAGE_REFUSED
 from crmcore.domain.lifecycle import Change, Fact, Lifecycle, Machine, Position, Step
 from crmcore.hooks import Plugin, StageChanged, StageChangeProposed
 from crmcore.persistence.connection import Connection
@@ -64,12 +64,8 @@ class LifecycleService:
     """Moves customers through one lifecycle."""
 
     def __init__(self, lifecycle: Lifecycle, runtime: Runtime, dispatcher: Dispatcher) -> None:
-        # Kinds of the core come in the order of its catalogue, those of plugins after it, by name:
-        # the place must not change when another plugin joins.
-        known = [kind.name for kind in CORE_KINDS]
-        ranks = {kind: place for place, kind in enumerate(known)}
         self.lifecycle = lifecycle
-        self._machine = Machine(lifecycle, ranks, runtime.calendar)
+        self._machine = Machine(lifecycle, RANKS, runtime.calendar)
         self._positions = Positions(
             self._machine, runtime.database.portable, per_subject=lifecycle.per_subject
         )
@@ -125,6 +121,10 @@ class LifecycleService:
         for low in range(1, last + 1, _AT_ONCE):
             self._fold_anew(unit, range(low, min(low + _AT_ONCE, last + 1)), Moved(), decide=False)
 
+    def refold(self, unit: Unit, customers: Collection[int]) -> None:
+        """Make these customers' positions and histories anew; nothing is decided or announced."""
+        self._fold_anew(unit, customers, Moved(), decide=False)
+
     def _fold(
         self,
         unit: Unit,
@@ -159,8 +159,9 @@ class LifecycleService:
             # Where time has yet to catch up, as with old facts just imported, a stage is passing.
             if decide and (position.next_at is None or position.next_at > recorded_at):
                 self._announce(standing, moved)
-        self._positions.add_changes(unit.connection, steps)
+        # Positions first: written over, they tell a stricter transaction that it was overtaken.
         self._positions.save(unit.connection, [standing for standing, _ in standings.values()])
+        self._positions.add_changes(unit.connection, steps)
 
     def _fold_anew(
         self, unit: Unit, customers: Collection[int], moved: Moved, *, decide: bool

@@ -57,7 +57,7 @@ class Opening:
         Taken while their customers are locked: so the ids of one customer ascend in the order in
         which their interactions were committed.
         """
-        if connection.database.portable.is_sqlite:
+        if connection.database.portable.is_sqlite and not connection.joined:
             low = self.last_interaction + 1
             self.last_interaction += count
             return range(low, low + count)
@@ -67,7 +67,7 @@ class Opening:
 
     def next_id(self, connection: Connection) -> int:
         """Return an id below which all interactions of the locked customers are until now."""
-        if connection.database.portable.is_sqlite:
+        if connection.database.portable.is_sqlite and not connection.joined:
             return self.last_interaction + 1
         return self.take_ids(connection, 1)[0]
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from typing import Final
 
+from crmcore.domain.timer import Timer
 from crmcore.hooks import Plugin, StageChanged, TimersDue
 from crmcore.persistence.connection import Connection
 from crmcore.services import timers
 from crmcore.services.debts import dict_of
-from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.encoding import Encoded
+from crmcore.services.halving import Failure, attempt, failing, note_failures
 from crmcore.services.ledger import is_recorded_since
 from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.portion import CONSISTENT, Begin, Portion, retried
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
+from crmcore.services.timers import Claimed, TimerBatch
 from crmcore.services.unit import Unit
 
-Begin = Callable[[], AbstractContextManager[Unit]]
+STAGES: Final = "stages"
+TIMERS: Final = "timers"
 
 
 class Scheduler:
@@ -26,12 +30,12 @@ class Scheduler:
     def __init__(
         self,
         runtime: Runtime,
-        dispatcher: Dispatcher,
         recorder: Recorder,
         lifecycles: Sequence[LifecycleService],
         begin: Begin,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._database = runtime.database
+        self._clock = runtime.clock
         self._recorder = recorder
         self._lifecycles = lifecycles
         self._begin = begin
@@ -45,40 +49,139 @@ class Scheduler:
         dues.append(timers.next_run(connection, self._run))
         return min((due for due in dues if due is not None), default=None)
 
-    def run(self) -> None:
+    def work(self) -> Iterator[Portion]:
+        """Do all that has fallen due by now, in order, and yield after each portion."""
+        before: int | None = None
+        while True:
+            with self._database.begin(read_only=True) as connection:
+                due = self.next_due(connection)
+            if due is None or due > self._clock.now():
+                return
+            is_idle = True
+            for portion in self.run():
+                is_idle = False
+                yield portion
+            if is_idle and due == before:
+                return  # other transactions have those who are left
+            before = due
+
+    def run(self) -> Iterator[Portion]:
         """
         Do what falls due next: stages up to the earliest timers' instant, then those timers.
 
-        Where no timer has fallen due, stages up to now.
+        Where no timer has fallen due, stages up to now. Yields after each transaction that did
+        something. Whom other transactions have is left for the next time; timers never come
+        before a stage that falls due with them or earlier.
         """
-        with self._begin() as unit:
-            waiting = timers.due_batches(unit.connection, self._run, unit.now)
-            until = min((due for due, _ in waiting), default=unit.now)
-            changed: list[StageChanged] = []
-            refused: list[Encoded] = []
-            for lifecycle in self._lifecycles:
-                moved = lifecycle.advance(unit, until)
-                changed += moved.changed
-                refused += moved.refused
+        waiting: list[TimerBatch] = []
+        until: int | None = None
+
+        def advance() -> tuple[int, bool]:
+            nonlocal until, waiting
+            with self._begin() as unit:
+                if until is None:
+                    at = timers.next_run(unit.connection, self._run)
+                    if at is not None and at <= unit.now:
+                        waiting = timers.batches(unit.connection, self._run, at)
+                    until = unit.now if at is None else min(at, unit.now)
+                return self._advance(unit, until)
+
+        left = True
+        while left:
+            moved = retried(self._database, advance)
+            if moved is None:
+                return
+            count, left = moved
+            if count:
+                yield Portion(work=STAGES, done=count, due=until)
+            elif left:
+                return
+        for batch in waiting:
+            yield from self._fire_all(batch)
+
+    def _advance(self, unit: Unit, until: int) -> tuple[int, bool]:
+        """Move on a portion; returns how many customers it was, and whether any are left."""
+        changed: list[StageChanged] = []
+        refused: list[Encoded] = []
+        count, left = 0, False
+        for lifecycle in self._lifecycles:
+            moved = lifecycle.advance(unit, until)
+            changed += moved.changed
+            refused += moved.refused
+            count += moved.customers
+            left = left or moved.left
+        if left:
+            # Here it has run, but not yet for everybody: a rebuild must not take it for granted.
+            unit.opening.time_run = max(until, unit.opening.time_run)
+        else:
             unit.let_time_run(until)
-            self._recorder.record_decisions(unit, changed, refused)
-        for name, plugin in self._plugins.items():
-            if (until, name) in waiting:
-                self._fire(plugin, until)
+        self._recorder.record_decisions(unit, changed, refused)
+        return count, left
 
-    def _fire(self, plugin: Plugin, due: int) -> None:
-        with self._begin() as unit:
+    def _fire_all(self, batch: TimerBatch) -> Iterator[Portion]:
+        while True:
+            portion = retried(self._database, lambda: self._fire(batch))
+            if portion is None:
+                return
+            claimed = portion.done + portion.failed
+            if claimed:
+                yield portion
+            if claimed < timers.AT_ONCE:
+                return
 
-            def fire() -> None:
-                claimed = timers.claim(unit.connection, plugin.name, due, unit.now)
-                if claimed:
-                    late = is_recorded_since(unit.connection, due)
-                    event = TimersDue(timers=tuple(claimed), due=due, late=late)
-                    context = unit.context(plugin)
-                    context.firing = due
-                    self._run[plugin.name](context, event)
+    def _fire(self, batch: TimerBatch) -> Portion:
+        """
+        Fire a portion of a batch, in a transaction of its own.
 
-            _, error = self._dispatcher.isolated(unit, plugin, self._hook.name, fire)
-            if error is not None:
-                timers.fail(unit.connection, plugin.name, due, unit.now)
+        The whole shop's sees one state of all customers. That of customers locks them and then
+        looks: a state from before the lock could miss what was committed while it was waited for.
+        """
+        plugin = self._plugins[batch.plugin]
+        with self._begin(isolation=None if batch.of_customers else CONSISTENT) as unit:
+            claimed = timers.claim(unit.connection, batch)
+            late = bool(claimed) and is_recorded_since(unit.connection, batch.due)
+            failures = failing(
+                claimed, lambda some: self._call(unit, plugin, batch, some, late=late)
+            )
+            failed = [each.timer for each, _ in failures]
+            timers.fail(unit.connection, plugin.name, failed, unit.now)
+            note_failures(
+                unit, plugin, [(_about(each.timer), failure) for each, failure in failures]
+            )
             self._recorder.record_decisions(unit)
+        return Portion(
+            work=TIMERS,
+            plugin=plugin.name,
+            done=len(claimed) - len(failures),
+            failed=len(failures),
+            due=batch.at,
+        )
+
+    def _call(
+        self, unit: Unit, plugin: Plugin, batch: TimerBatch, some: Sequence[Claimed], *, late: bool
+    ) -> Failure | None:
+        context = unit.context(plugin)
+        until = batch.due if batch.policy == "late" else max(batch.due, unit.now)
+        acted: list[Timer] = []
+        skipped: list[Timer] = []
+        for each in some:
+            is_late = each.skip_after is not None and unit.now > each.skip_after
+            (skipped if is_late else acted).append(each.timer)
+        event = TimersDue(
+            timers=tuple(acted), due=batch.due, until=until, late=late, skipped=tuple(skipped)
+        )
+
+        def fire() -> None:
+            timers.take(unit.connection, plugin.name, (each.timer for each in some))
+            self._run[plugin.name](context, event)
+
+        context.firing = until
+        try:
+            return attempt(unit, plugin, self._hook.name, fire)
+        finally:
+            context.firing = None
+
+
+def _about(timer: Timer) -> str:
+    whose = "the whole shop" if timer.customer_id is None else f"customer {timer.customer_id}"
+    return f"timer {timer.key!r} of {whose}"

@@ -8,12 +8,17 @@ from typing import Final, TypeVar, Unpack
 
 from attrs import frozen
 
+from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
 from crmcore.errors import PluginNotFoundError
 from crmcore.hooks import Context, IdList, Plugin
 from crmcore.persistence.connection import Connection
 from crmcore.services.assembly import Assembly
 from crmcore.services.identity import IdentifierTaken
+from crmcore.services.matches import Match
+from crmcore.services.merging import Merge, Unmerged
+from crmcore.services.people import People
+from crmcore.services.proving import Proven
 from crmcore.services.recorder import Recorder
 from crmcore.services.scheduler import Scheduler
 from crmcore.services.unit import Unit
@@ -66,10 +71,13 @@ def record_one(
 class Transaction:
     """An open transaction: what is recorded in it is kept together, or not at all."""
 
-    def __init__(self, unit: Unit, recorder: Recorder, scheduler: Scheduler) -> None:
+    def __init__(
+        self, unit: Unit, recorder: Recorder, scheduler: Scheduler, people: People
+    ) -> None:
         self._unit = unit
         self._recorder = recorder
         self._scheduler = scheduler
+        self._people = people
 
     @property
     def connection(self) -> Connection:
@@ -113,7 +121,42 @@ class Transaction:
         found = find_plugin(self._unit.runtime.assembly, plugin)
         with self._unit.whole():
             yield found, self._unit.context(found)
+            self._unit.look_again()
             self._recorder.record_decisions(self._unit)
+
+    def merge(self, survivor: Known, merged: Known, *, reason: str | None = None) -> Merge:
+        """Make two customers one; see `Crm.merge`."""
+        return self._whole(lambda: self._people.merge(self._unit, survivor, merged, reason))
+
+    def unmerge(self, merge_id: int) -> Unmerged:
+        """Make two of them again; see `Crm.unmerge`."""
+        return self._whole(lambda: self._people.merging.unmerge(self._unit, merge_id))
+
+    def merge_agreed(self, agreed: Match) -> Merge | None:
+        """Merge two of whom policy says that they are one, if it still does."""
+        return self._whole(lambda: self._people.merge_agreed(self._unit, agreed))
+
+    def reject_duplicate(self, one: Known, other: Known) -> int:
+        """Note that two customers are not one; see `Crm.reject_duplicate`."""
+        return self._whole(lambda: self._people.reject(self._unit, one, other))
+
+    def prove(
+        self, customer: Known, identifier: Identifier, *, reason: str | None = None
+    ) -> Proven:
+        """Give a customer an identifier that is proved to be theirs; see `Crm.prove`."""
+        return self._whole(lambda: self._people.prove(self._unit, customer, identifier, reason))
+
+    def relate(self, who: Known, relation: str, whom: Known) -> bool:
+        """
+        Note that a customer is `contact_of`, `household_of`, `child_of` or `referred_by` another.
+
+        Returns whether that is new. Raises `InputError` for another relation, or one to oneself.
+        """
+        return self._whole(lambda: self._people.relate(self._unit, who, relation, whom))
+
+    def unrelate(self, who: Known, relation: str, whom: Known) -> bool:
+        """End a relation; returns whether there was one."""
+        return self._whole(lambda: self._people.unrelate(self._unit, who, relation, whom))
 
     def next_due(self) -> int | None:
         """Return the next instant at which something falls due, in microseconds, or None."""

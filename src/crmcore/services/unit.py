@@ -11,6 +11,7 @@ from sqlalchemy import Executable, Table, bindparam, func, select
 
 from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
+from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.errors import InputError, ModeError
 from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
 from crmcore.persistence.connection import Connection
@@ -46,6 +47,7 @@ class Unit:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Undo all that is done inside if it raises, so that the shop may catch it and go on."""
+        self.look_again()
         try:
             with self.connection.savepoint():
                 yield
@@ -65,10 +67,18 @@ class Unit:
 
     def take_ids(self, count: int) -> Sequence[int]:
         """Return the next *count* ids for interactions, whose customers are locked."""
-        if self._opening is None and count == 1 and not self.connection.database.portable.is_sqlite:
-            self._opening = Opening.read(self.connection, taking_id=True)
+        if self.connection.database.portable.is_sqlite:
+            return self.opening.take_ids(self.connection, count)
+        # Asked for again under the lock: another transaction may have left a debt meanwhile.
+        self._opening = Opening.read(self.connection, taking_id=count == 1)
+        if count == 1:
             return range(self._opening.last_interaction, self._opening.last_interaction + 1)
-        return self.opening.take_ids(self.connection, count)
+        return self._opening.take_ids(self.connection, count)
+
+    def look_again(self) -> None:
+        """Forget what the database said, where others may have written in the transaction."""
+        if self.connection.joined:
+            self._opening = None
 
     def let_time_run(self, instant: int) -> None:
         """
@@ -88,6 +98,15 @@ class Unit:
         return found
 
 
+def decided_about(draft: Draft) -> int:
+    """Return the customer a decision is about; it has to say so, and to have a key."""
+    if draft.customer is None or draft.source_key is None:
+        raise InputError(
+            f"a decision ({draft.kind!r}) names its customer by id, and has a source_key"
+        )
+    return draft.customer
+
+
 class PluginContext:
     """The transaction as one plugin sees it; implements `crmcore.hooks.Context`."""
 
@@ -96,7 +115,7 @@ class PluginContext:
         self._connection = unit.connection
         self._plugin = plugin
         self.mode: Mode = "live"
-        self.firing: int | None = None  # what timers are due for, while they are acted upon
+        self.firing: int | None = None  # up to when timers are dealt with, while they are
         self.decisions: list[Encoded] = []
 
     @property
@@ -122,24 +141,19 @@ class PluginContext:
     def record(self, *drafts: Draft) -> None:
         self._live("record")
         runtime = self._unit.runtime
-        owners = []
-        for draft in drafts:
-            if draft.customer is None or draft.source_key is None:
-                raise InputError(
-                    f"a decision ({draft.kind!r}) names its customer by id, and has a source_key"
-                )
-            owners.append(draft.customer)
+        owners = [decided_about(draft) for draft in drafts]
         # Before the plugin writes what it decided about them, too.
         runtime.identity.lock(self._connection, owners)
-        references = runtime.identity.references(self._connection, owners)
+        settled = runtime.identity.settled(self._connection, owners)
         self._check_currencies(drafts)
         source = own_source(self._plugin.name)
         self.decisions += [
             runtime.ledger.encode(
                 evolve(
                     draft,
+                    customer=settled[owner][1],
                     source=source,
-                    source_key=f"{draft.source_key}/{references[owner]}",
+                    source_key=f"{draft.source_key}/{settled[owner][0]}",
                     actor=draft.actor or source,
                 ),
                 decided=True,
@@ -171,15 +185,32 @@ class PluginContext:
     def facts_until(self, instant: int) -> Facts:
         return facts_recorded_before(instant)
 
-    def set_timer(self, key: str, due: int, customer: int | None = None) -> None:
+    def set_timer(
+        self,
+        key: str,
+        due: int,
+        customer: int | None = None,
+        *,
+        catch_up: CatchUp = "late",
+        grace: int = HOUR,
+    ) -> None:
         self._live("set a timer")
         if self.firing is not None and due <= self.firing:
             raise InputError(
-                f"timer {key!r} fell due at {to_datetime(self.firing)} and was set again for "
-                f"{to_datetime(due)}; a later instant is expected, or it would never end"
+                f"what timer {key!r} missed is dealt with up to {to_datetime(self.firing)}, and it "
+                f"was set again for {to_datetime(due)}; a later instant is expected, or it would "
+                "never end"
             )
+        timers.set_timer(
+            self._connection,
+            self._plugin.name,
+            key,
+            due,
+            customer,
+            catch_up=catch_up,
+            grace=grace,
+        )
         self._unit.passed.add(due)
-        timers.set_timer(self._connection, self._plugin.name, key, due, customer)
 
     def cancel_timer(self, key: str, customer: int | None = None) -> None:
         self._live("cancel a timer")

@@ -44,7 +44,8 @@ def _sqlite(element: json_field, compiler: Any, **options: Any) -> str:
 @compiles(json_field, "postgresql")
 def _postgresql(element: json_field, compiler: Any, **options: Any) -> str:
     column, name = element.clauses
-    return f"({compiler.process(column, **options)}::json ->> '{name.name}')"
+    field = f"{compiler.process(column, **options)}::json ->> '{name.name}'"
+    return f'(({field}) COLLATE "C")'
 
 
 def _decided(interactions: FromClause) -> Select[Any]:

@@ -25,6 +25,9 @@ metadata = MetaData()
 # SQLite converts values of columns declared otherwise on connections that ask for it.
 Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
 
+# Compared byte by byte on PostgreSQL too, so that no tier depends on the database's collation.
+Words: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
 total = Table(
     "crm_tiering_total",
     metadata,
@@ -39,9 +42,9 @@ tier = Table(
     "crm_tiering_tier",
     metadata,
     Column("customer_id", Whole, primary_key=True, autoincrement=False),
-    Column("tier", Text, nullable=False),
+    Column("tier", Words, nullable=False),
     Column("since", Whole, nullable=False),
-    Column("scheme", Text, nullable=False),
+    Column("scheme", Words, nullable=False),
     Column("position", Whole, nullable=False),  # when it was given; see TierChanged
     Column("caused_by", Whole),
 )
@@ -51,9 +54,9 @@ tier_change = Table(
     metadata,
     Column("customer_id", Whole, nullable=False),
     Column("since", Whole, nullable=False),
-    Column("tier", Text, nullable=False),
-    Column("from_tier", Text, nullable=False),
-    Column("scheme", Text, nullable=False),
+    Column("tier", Words, nullable=False),
+    Column("from_tier", Words, nullable=False),
+    Column("scheme", Words, nullable=False),
     Column("position", Whole, nullable=False),
     Column("a_from_minor", Whole),
     Column("b_from_minor", Whole),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Select, UpdateBase, case, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, UpdateBase, case, cast, func, select
 
 from crmcore import Facts, Fold
 from crmcore.hooks.fold import Insert
-from crmcore_tiering.tables import total
+from crmcore_tiering.tables import Whole, total
 
 PLACED: Final = "order.placed"
 CANCELLED: Final = "order.cancelled"
@@ -25,7 +25,8 @@ def totals_of(interactions: FromClause) -> Select[Any]:
             func.sum(case((row.kind == PLACED, 1), (row.kind == CANCELLED, -1), else_=0)).label(
                 "orders"
             ),
-            func.sum(func.coalesce(row.amount_base_minor, 0)).label("net_minor"),
+            # PostgreSQL adds 64-bit integers up to numeric.
+            cast(func.sum(func.coalesce(row.amount_base_minor, 0)), Whole).label("net_minor"),
             func.min(placed_at).label("first_order_at"),
             func.max(placed_at).label("last_order_at"),
         )

@@ -1,4 +1,4 @@
-"""What all tests share: where their helpers are found, and how hypothesis explores."""
+"""What all tests share: where their helpers are found, how hypothesis explores, the databases."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 # With import-mode=importlib nothing is put on the path, and the helpers are imported by name.
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tests.support.kinds import (  # noqa: F401 - hooks and a fixture
+    _database_under_test,
+    pytest_configure,
+    pytest_generate_tests,
+)
 
 settings.register_profile(
     "crmcore",

@@ -1,0 +1,180 @@
+"""Processes killed at any statement or commit: who goes on afterwards ends where nobody was killed.
+
+Imports, merges, unmerges and workers, on both databases. The kill is SIGKILL, from within, at
+points spread evenly over the job; seed and point are in the test's id and in what it prints.
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from random import Random
+
+import psycopg
+import pytest
+from attrs import frozen
+from sqlalchemy.engine import make_url
+
+from crmcore.domain.clock import DAY
+from tests.support import kill_target
+from tests.support.databases import dsn, server
+from tests.support.portraits import Portrait, differences, portrait
+
+SEED = 20260801
+ROOT = Path(__file__).parents[2]
+FEW, MANY = 5, 25  # kills for each job: in every run, and in the slow one
+
+
+@frozen
+class Places:
+    """Databases of one kind: made, copied and dropped."""
+
+    kind: str
+    folder: Path
+
+    def url(self, name: str) -> str:
+        if self.kind == "sqlite":
+            return f"sqlite:///{self.folder / name}.db"
+        return server().set(database=f"crm_kill_{name}").render_as_string(hide_password=False)
+
+    def make(self, name: str) -> str:
+        url = self.url(name)
+        if self.kind == "postgresql":
+            _admin(f"CREATE DATABASE {make_url(url).database}")
+        return url
+
+    def copy(self, source: str, name: str) -> str:
+        url = self.url(name)
+        if self.kind == "sqlite":
+            shutil.copy(self.folder / f"{source}.db", self.folder / f"{name}.db")
+        else:
+            original = make_url(self.url(source)).database
+            _admin(f"CREATE DATABASE {make_url(url).database} TEMPLATE {original}")
+        return url
+
+    def drop(self, name: str) -> None:
+        if self.kind == "postgresql":
+            database = make_url(self.url(name)).database
+            _admin(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+def _server() -> str:
+    return server().render_as_string(hide_password=False)
+
+
+def _admin(sql: str) -> None:
+    with psycopg.connect(dsn(_server()), autocommit=True) as connection:
+        connection.execute(sql)
+
+
+def run(job: str, url: str, point: int, notes: Path) -> subprocess.CompletedProcess[str]:
+    words = [job, url, str(SEED), str(point), str(notes)]
+    return subprocess.run(
+        [sys.executable, "-m", "tests.support.kill_target", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@frozen
+class Job:
+    """A job, the database it begins with, and what it leaves when nobody is killed."""
+
+    name: str
+    places: Places
+    points: int
+    clean: Portrait
+    told: frozenset[str]
+
+    @property
+    def base(self) -> str:
+        return f"base_{self.name}"
+
+
+def begin(job: str, places: Places) -> Job:
+    """Make the database that *job* begins with, and do it once without being killed."""
+    base = f"base_{job}"
+    url = places.make(base)
+    with kill_target.open_crm(url, fails=kill_target.Failing() if job == "worker" else None) as crm:
+        if job != "import":
+            kill_target.record(crm, SEED)
+        if job == "unmerge":
+            kill_target.merge(crm, SEED)
+    notes = places.folder / f"{job}.notes"
+    done = run(job, places.copy(base, f"clean_{job}"), 0, notes)
+    assert 0 == done.returncode, done.stderr
+    clean, told = ended(places.url(f"clean_{job}"), notes)
+    return Job(job, places, int(done.stdout.split()[-1]), clean, told)
+
+
+def ended(url: str, notes: Path) -> tuple[Portrait, frozenset[str]]:
+    now = kill_target.LATER + DAY
+    with kill_target.open_crm(url, now=now) as crm:
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        return portrait(crm), frozenset(lines)
+
+
+@frozen
+class Ground:
+    """Where the kills of one run take place: databases of both kinds, and the jobs begun there."""
+
+    places: dict[str, Places]
+    jobs: dict[tuple[str, str], Job]
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    kinds = ("sqlite", "postgresql")
+    made = Ground({kind: Places(kind, tmp_path_factory.mktemp(kind)) for kind in kinds}, {})
+    yield made
+    for kind, job in made.jobs:
+        for what in ("base", "clean"):
+            made.places[kind].drop(f"{what}_{job}")
+
+
+def kills(most: int) -> list[object]:
+    """Return kills of every job, one after the other on the one database and on the other."""
+    return [
+        pytest.param(job, kind, number, id=f"{job}-{kind}-{number}-seed-{SEED}")
+        for job in kill_target.JOBS
+        for number, kind in zip(range(most), cycle(("sqlite", "postgresql")), strict=False)
+    ]
+
+
+def check(ground: Ground, name: str, kind: str, number: int, of: int) -> None:
+    places = ground.places[kind]
+    if (kind, name) not in ground.jobs:
+        ground.jobs[kind, name] = begin(name, places)
+    job = ground.jobs[kind, name]
+    # Somewhere in the number'th of equal stretches, which is the same in every run.
+    point = 1 + int((number + Random(SEED + number).random()) * job.points / of)
+    copied = f"{name}_{number}_{of}"
+    notes = places.folder / f"{copied}.notes"
+    url = places.copy(job.base, copied)
+    killed = run(name, url, point, notes)
+    sys.stdout.write(f"{kind}, {name}, seed {SEED}: killed at point {point} of {job.points}\n")
+    assert -signal.SIGKILL == killed.returncode, killed.stderr
+    resumed = run(name, url, 0, notes)
+    assert 0 == resumed.returncode, resumed.stderr
+    found, told = ended(url, notes)
+    assert "" == differences(job.clean, found)
+    assert job.told <= told
+    places.drop(copied)
+
+
+@pytest.mark.parametrize(("job", "kind", "number"), kills(FEW))
+def test_who_goes_on_after_a_kill_ends_where_nobody_was_killed(job, kind, number, ground):
+    """Ledger and derived tables are equal to a clean run; nothing committed stays untold."""
+    check(ground, job, kind, number, FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("job", "kind", "number"), kills(MANY))
+def test_a_hundred_kills(job, kind, number, ground):
+    """The same for a hundred kills, half of them on each database."""
+    check(ground, job, kind, number, MANY)
