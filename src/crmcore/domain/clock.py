@@ -124,7 +124,7 @@ class Calendar:
         """Return the calendar of an IANA zone, such as `Europe/Berlin`."""
         try:
             return cls(ZoneInfo(name))
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        except (ZoneInfoNotFoundError, TypeError, ValueError, OSError) as error:
             hint = nearest(name, available_timezones())
             raise ConfigurationError(f"unknown time zone {name!r}{hint}") from error
 

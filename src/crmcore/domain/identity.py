@@ -35,6 +35,10 @@ NOBODY: Final = (
 )
 
 
+def _never(value: str) -> bool:
+    return False
+
+
 @frozen(kw_only=True)
 class Scheme:
     """
@@ -42,6 +46,7 @@ class Scheme:
 
     Attributes:
         normalise: Returns a value as it is stored and compared, or raises `IdentifierError`.
+        is_normal: Returns whether a value certainly is in that form, at a quick look.
         rank: The lowest decides, where identifiers of one interaction belong to several customers.
         limit: How many of it one customer has at most; one more is a sign of somebody else.
         shared: Whether several people may have the same, as with a device: it never ties two.
@@ -51,6 +56,7 @@ class Scheme:
 
     name: str = field(kw_only=False)
     normalise: Callable[[str], str]
+    is_normal: Callable[[str], bool] = _never
     rank: int = 60
     limit: int | None = None
     shared: bool = False
@@ -142,6 +148,24 @@ def _phone(value: str) -> str:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
+# Quick looks at what comes in its normal form, as nearly everything does when it is recorded.
+_ATOM: Final = r"[!-\-/-?\[-`a-~]+"  # what is printed in ASCII, but capitals, @ and the dot
+_EMAIL: Final = re.compile(rf"[!-?\[-`a-~]+@{_ATOM}(?:\.{_ATOM})*")
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+def _is_opaque(value: str) -> bool:
+    return value.isascii() and value == value.strip() != ""
+
+
+def _is_email(value: str) -> bool:
+    return len(value) <= 254 and _EMAIL.fullmatch(value) is not None
+
+
+def _is_e164(value: str) -> bool:
+    return _E164.fullmatch(value) is not None
+
+
 _NO_MAILBOX: Final = (
     r"(?:test|null|none|nil|nan|undefined|anonymous|guest|unknown|nobody|no-?reply)@.*",
 )
@@ -150,14 +174,28 @@ _NO_PHONE: Final = (r"\+?[0-]*", r"\+\d{1,3}(\d)\1{6,}")
 SCHEMES: Final[Mapping[str, Scheme]] = {
     scheme.name: scheme
     for scheme in (
-        Scheme("account", normalise=_opaque, rank=10, limit=1),
+        Scheme("account", normalise=_opaque, is_normal=_is_opaque, rank=10, limit=1),
         Scheme("card", normalise=_card, rank=40),
-        Scheme("cookie", normalise=_opaque, rank=90, shared=True),
-        Scheme("email", normalise=_email, rank=20, blocked=_NO_MAILBOX),
-        Scheme("guest_email", normalise=_email, rank=70, blocked=_NO_MAILBOX, guest_of="email"),
-        Scheme("guest_phone", normalise=_phone, rank=80, blocked=_NO_PHONE, guest_of="phone"),
+        Scheme("cookie", normalise=_opaque, is_normal=_is_opaque, rank=90, shared=True),
+        Scheme("email", normalise=_email, is_normal=_is_email, rank=20, blocked=_NO_MAILBOX),
+        Scheme(
+            "guest_email",
+            normalise=_email,
+            is_normal=_is_email,
+            rank=70,
+            blocked=_NO_MAILBOX,
+            guest_of="email",
+        ),
+        Scheme(
+            "guest_phone",
+            normalise=_phone,
+            is_normal=_is_e164,
+            rank=80,
+            blocked=_NO_PHONE,
+            guest_of="phone",
+        ),
         Scheme("handle", normalise=_handle, rank=50),
-        Scheme("phone", normalise=_phone, rank=30, blocked=_NO_PHONE),
+        Scheme("phone", normalise=_phone, is_normal=_is_e164, rank=30, blocked=_NO_PHONE),
     )
 }
 """The core's schemes. `card` is a token from the payment provider, never a card number."""
@@ -202,8 +240,6 @@ class SchemeRegistry:
             self._configured("merge_on", name).name for name in settings.merge_on
         )
         self._blocked = frozenset(self._blocked_name(text) for text in settings.blocked)
-        # Of the core's, an identifier is normalised when it is made; a token may still be none.
-        self._late = frozenset({"card", *(self._schemes.keys() - SCHEMES.keys())})
 
     def __iter__(self) -> Iterator[Scheme]:
         return iter(sorted(self._schemes.values(), key=lambda each: (each.rank, each.name)))
@@ -222,9 +258,7 @@ class SchemeRegistry:
         return _normalised(self[scheme], value)
 
     def normalised(self, identifier: Identifier) -> Identifier:
-        """Return an identifier in its scheme's form, where it need not have it by now."""
-        if identifier.scheme not in self._late:
-            return identifier
+        """Return an identifier in its scheme's form, whoever made it."""
         return self.normalise(identifier.scheme, identifier.value)
 
     def names(self, identifiers: Iterable[Identifier]) -> tuple[tuple[str, str], ...]:
@@ -240,7 +274,7 @@ class SchemeRegistry:
             if scheme is None:
                 raise unknown_scheme(each.scheme, self._schemes)
             value = each.value
-            if each.scheme in self._late:
+            if not scheme.is_normal(value):
                 value = _normalised(scheme, value).value
             if not scheme.blocks(value) and (each.scheme, value) not in self._blocked:
                 kept.append((each.scheme, value))

@@ -78,6 +78,7 @@ class Connection:
         self._opened = opened
         self._savepoints = 0
         self._lost = False
+        self._has_ended = False
         # Asked of the class: an awaited cursor may pass on one that cannot be used from here.
         self._copies = hasattr(type(cursor), "copy")
 
@@ -195,6 +196,7 @@ class Connection:
             self._run("LOCK TABLE crm_customer IN EXCLUSIVE MODE", ())
 
     def close(self) -> None:
+        self._has_ended = True
         self._cursor.close()
 
     def _run(self, sql: str, values: Any, cursor: Any = None) -> Any:
@@ -202,6 +204,10 @@ class Connection:
         try:
             cursor.execute(sql, values)
         except self.statements.driver_error as error:
+            if self._has_ended:
+                raise StorageError(
+                    "the transaction has ended; what belongs to it goes inside its with block"
+                ) from error
             raise translated(error, sql) from error
         return cursor
 

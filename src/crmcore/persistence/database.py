@@ -46,6 +46,7 @@ class Database:
         self.portable = self.statements.portable
         self.instance: str | None = None
         """Tells this database from others; known when its tables have been opened."""
+        self._is_closed = False
         self._made: dict[str, Any] = {}
         # Every thread would get a database in memory of its own, with nothing in it.
         self._thread = threading.get_ident() if _in_memory(parsed) else None
@@ -79,6 +80,8 @@ class Database:
             RetryTransaction: If another transaction stood in the way; nothing is changed then.
             StorageError: If the database says no.
         """
+        if self._is_closed:
+            raise StorageError("the application has been closed; open another one")
         if self._thread not in (None, threading.get_ident()):
             raise StorageError(
                 "a database in memory belongs to the thread that opened it; several threads "
@@ -115,6 +118,8 @@ class Database:
                 raise translated(error.orig or error) from error
 
     def close(self) -> None:
+        """Close every connection; nothing can be opened afterwards."""
+        self._is_closed = True
         self.engine.dispose()
 
 

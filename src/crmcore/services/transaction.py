@@ -8,9 +8,10 @@ from typing import Final, TypeVar, Unpack
 
 from attrs import frozen
 
+from crmcore.domain.arguments import check_class, listed
 from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
-from crmcore.errors import PluginNotFoundError
+from crmcore.errors import InputError, PluginNotFoundError
 from crmcore.hooks import Context, IdList, Plugin
 from crmcore.persistence.connection import Connection
 from crmcore.services.assembly import Assembly
@@ -30,11 +31,32 @@ _LOOKS: Final = 3
 
 
 def find_plugin(assembly: Assembly, wanted: type[PluginT]) -> PluginT:
-    """Return the plugin of a class."""
+    """
+    Return the plugin of a class.
+
+    Raises:
+        InputError: If it is not the class of a plugin.
+        PluginNotFoundError: If no plugin of that class is there.
+    """
+    check_class("the plugin", wanted, Plugin, "the class of a plugin, such as Tiering,")
     for plugin in assembly:
         if isinstance(plugin, wanted):
             return plugin
     raise PluginNotFoundError(wanted.name, [plugin.name for plugin in assembly])
+
+
+def listed_drafts(drafts: Iterable[Draft]) -> list[Draft]:
+    """
+    Return what is to be recorded as a list.
+
+    Raises:
+        InputError: If it is no collection, or something in it is no draft; says where.
+    """
+    found = listed("drafts", drafts, "a list of Draft")
+    for place, each in enumerate(found):
+        if not isinstance(each, Draft):
+            raise InputError(f"drafts[{place}] is {each!r}; a Draft is expected")
+    return found
 
 
 @frozen
@@ -94,7 +116,7 @@ class Transaction:
 
     def record_many(self, drafts: Iterable[Draft]) -> Recorded:
         """Record a batch of interactions, each once."""
-        drafts = list(drafts)
+        drafts = listed_drafts(drafts)
         if not drafts:
             return Recorded((), 0)
         batch = self._whole(lambda: self._recorder.record(self._unit, drafts))
@@ -130,7 +152,7 @@ class Transaction:
 
     def unmerge(self, merge_id: int) -> Unmerged:
         """Make two of them again; see `Crm.unmerge`."""
-        return self._whole(lambda: self._people.merging.unmerge(self._unit, merge_id))
+        return self._whole(lambda: self._people.unmerge(self._unit, merge_id))
 
     def merge_agreed(self, agreed: Match) -> Merge | None:
         """Merge two of whom policy says that they are one, if it still does."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Self
 
+from crmcore.domain.arguments import check_positive
 from crmcore.errors import ConfigurationError, StorageError
 from crmcore.persistence.database import Database
 from crmcore.services.portion import Portion
@@ -50,8 +51,7 @@ class Worker:
             poll: Seconds between two looks at the database, where nothing else wakes it.
             told: Is told of every portion.
         """
-        if poll <= 0:
-            raise ConfigurationError(f"poll is {poll} seconds; more than 0 are expected")
+        check_positive("poll", poll, "a number of seconds above 0")
         self._database = database
         self._works = works
         self._poll = poll

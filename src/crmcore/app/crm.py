@@ -1,0 +1,174 @@
+"""Crm: plugins assembled over a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from inspect import signature
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from crmcore.app.asking import Asking
+from crmcore.app.parts import Parts
+from crmcore.app.people import PeopleOfCrm
+from crmcore.app.recording import Recording
+from crmcore.app.starting import start
+from crmcore.app.upkeep import Upkeep
+from crmcore.configuration import load_configuration
+from crmcore.domain.arguments import check_callable, check_instance, check_text, listed
+from crmcore.domain.clock import Calendar, Clock, SystemClock
+from crmcore.domain.identity import IdentitySettings
+from crmcore.domain.lifecycle import Lifecycle
+from crmcore.domain.relationship import RelationshipSettings, relationship
+from crmcore.errors import ConfigurationError, PluginNotFoundError, nearest
+from crmcore.hooks import Plugin, Stopping
+from crmcore.persistence.database import Database
+from crmcore.services import catalogue
+from crmcore.services.assembly import Assembly
+from crmcore.services.folds import Folds
+from crmcore.services.identity import IdentityService
+from crmcore.services.ledger import Ledger
+from crmcore.services.runtime import Runtime
+
+
+class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
+    """
+    A shop's customer relations: plugins over one database.
+
+    >>> with Crm("sqlite://", currency="EUR") as crm:
+    ...     order = crm.record("order.placed", email="ada@example.com", amount="19.90")
+    ...     print(crm.customer(order.customer_id).stages[0].stage)
+    ordering
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        plugins: Iterable[Plugin] = (),
+        currency: str = "EUR",
+        zone: str = "UTC",
+        relationship_settings: RelationshipSettings | None = None,
+        identity: IdentitySettings | None = None,
+        critical: Iterable[str] = (),
+        clock: Clock | None = None,
+        durable: bool = True,
+        secret: str | None = None,
+        partitions: int = 0,
+    ) -> None:
+        """
+        Assemble plugins over the database at *url*, creating the tables it lacks.
+
+        Args:
+            url: As SQLAlchemy takes it, such as `sqlite:///shop.db`.
+            currency: The shop's own; every amount is also counted in it. Fixed with the first use.
+            zone: IANA name of the shop's time zone: its days start at midnight there.
+            identity: What identifiers are blocked, how many one customer may have, and which
+                prove that two customers are one.
+            critical: Names of plugins whose exceptions are to abort the shop's transaction.
+            durable: False gives up safety against power failure, for scratch databases.
+            secret: Keys the hashes of addresses in keys; by default the database's own.
+            partitions: PostgreSQL: how many hash partitions customer tables are created with;
+                fixed with the first use. 0 is as many as the database has, or none.
+
+        Raises:
+            ConfigurationError: If a value is not right.
+            PluginError: If a plugin is not right; names it.
+            OutdatedSchemaError: If the database is from an older version; `migrate` it first.
+            SchemaError: If the database is from a newer version.
+        """
+        check_instance("url", url, str, "a URL such as 'sqlite:///shop.db'")
+        check_callable(
+            "clock.now", getattr(clock or SystemClock(), "now", clock), "SystemClock().now"
+        )
+        check_instance("identity", identity, IdentitySettings, "IdentitySettings(...)")
+        check_instance(
+            "relationship_settings",
+            relationship_settings,
+            RelationshipSettings,
+            "RelationshipSettings(...)",
+        )
+        check_text("secret", secret)
+        plugins = listed("plugins", plugins, "a list of plugins")
+        critical = listed("critical", critical, "a list of plugins' names")
+        lifecycle: Lifecycle = relationship(relationship_settings)
+        assembly = Assembly(plugins, [lifecycle], identity)
+        unknown = set(critical) - {plugin.name for plugin in assembly}
+        if unknown:
+            raise PluginNotFoundError(sorted(unknown)[0], [p.name for p in assembly])
+        calendar = Calendar.named(zone)
+        clock = clock or SystemClock()
+        database = Database(url, durable=durable)
+        try:
+            kept = catalogue.open_schema(database, clock.now(), partitions)
+        except BaseException:
+            database.close()
+            raise
+        names = IdentityService(database.portable, secret or kept, assembly.schemes)
+        ledger = Ledger(assembly.kinds, names, database.portable, currency)
+        self._runtime = Runtime(
+            database=database,
+            assembly=assembly,
+            identity=names,
+            ledger=ledger,
+            folds=Folds(database.portable),
+            calendar=calendar,
+            clock=clock,
+            critical=frozenset(critical),
+        )
+        self._parts = Parts.of(self._runtime, self._open)
+        self._closed = False
+        try:
+            with self._begin() as unit:
+                start(self._runtime, self._parts, unit)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def from_config(cls, path: str | Path = "crm.toml", **overrides: Any) -> Self:
+        """
+        Assemble what a crm.toml says; *overrides* are arguments of `Crm` that replace it.
+
+        Plugins are found by entry point, group `crmcore.plugins`. A relative SQLite path is
+        relative to the file.
+
+        Raises:
+            ConfigurationError: Names the file, the setting and the nearest right name.
+        """
+        known = [name for name in signature(cls).parameters if name != "self"]
+        for name in overrides:
+            if name not in known:
+                raise ConfigurationError(f"Crm has no argument {name!r}{nearest(name, known)}")
+        return cls(**{**load_configuration(Path(path)).arguments(), **overrides})
+
+    def close(self) -> None:
+        """Let plugins make an end, and close the database."""
+        if self._closed:
+            return
+        if self._worker is not None:
+            self._worker.stop()
+        self._closed = True
+        stopping = self._runtime.assembly.of(Plugin.on_stopping)
+        if stopping:
+            with self._begin() as unit:
+                for plugin, stop in stopping:
+                    self._parts.dispatcher.isolated(
+                        unit,
+                        plugin,
+                        stopping.name,
+                        lambda stop=stop, plugin=plugin: stop(unit.context(plugin), Stopping()),  # type: ignore[misc]
+                    )
+                self._parts.recorder.record_decisions(unit)
+        self._runtime.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

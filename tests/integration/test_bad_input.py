@@ -1,0 +1,228 @@
+"""Bad input at every public function: an error of ours that says what is wrong, nothing changed."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import frozen
+from crmcore_tiering import Tiering
+
+from crmcore import (
+    Crm,
+    CrmError,
+    Draft,
+    Identifier,
+    migrate,
+    normalise,
+    plan_migration,
+    to_datetime,
+    to_instant,
+)
+from crmcore.errors import (
+    ConfigurationError,
+    CustomerNotFoundError,
+    IdentifierError,
+    InputError,
+    InstantError,
+    MergeError,
+    NotFoundError,
+    PluginNotFoundError,
+    StorageError,
+    UnknownKindError,
+)
+from crmcore.services.transaction import Transaction
+from tests.support.databases import scratch
+from tests.support.portraits import portrait
+
+pytestmark = pytest.mark.each_database(partitioned=False)
+
+ADA = Identifier("email", "ada@example.com")
+MISSPELT = Identifier("emial", "ada@example.com")
+HUGE = 2**70
+
+
+@frozen
+class Case:
+    """A call with something wrong, the error it ends with, and a word of what that says."""
+
+    name: str
+    call: Callable[[Any], object]
+    error: type[CrmError]
+    says: str
+
+
+def enter(manager: Any) -> None:
+    with manager:
+        pass
+
+
+CRM = (
+    Case("begin", lambda crm: enter(crm.begin(actor=3)), InputError, "actor is 3"),
+    Case("join", lambda crm: enter(crm.join(3)), InputError, "3"),
+    Case("join", lambda crm: enter(crm.join(None)), InputError, "None"),
+    Case("join_async", lambda crm: asyncio.run(crm.join_async(3, print)), InputError, "3"),
+    Case("run_transaction", lambda crm: crm.run_transaction(None), InputError, "work is None"),
+    Case("record", lambda crm: crm.record(None), UnknownKindError, "None"),
+    Case(
+        "record", lambda crm: crm.record("order.placd", email="a@b.cd"), UnknownKindError, "placed"
+    ),
+    Case("record", lambda crm: crm.record("order.placed"), InputError, "names no customer"),
+    Case("record", lambda crm: crm.record("order.placed", emial="x"), InputError, "email"),
+    Case("record", lambda crm: crm.record("order.placed", customer=99), NotFoundError, "99"),
+    Case("record", lambda crm: crm.record("order.placed", customer="x"), InputError, "'x'"),
+    Case("record", lambda crm: crm.record("order.placed", email="a b"), IdentifierError, "a b"),
+    Case("record", lambda crm: crm.record("order.placed", email="null"), IdentifierError, "null"),
+    Case("record", lambda crm: crm.record("order.placed", account="0"), InputError, "account"),
+    Case("record_many", lambda crm: crm.record_many(None), InputError, "drafts is None"),
+    Case("record_many", lambda crm: crm.record_many("abc"), InputError, "'abc'"),
+    Case(
+        "record_many",
+        lambda crm: crm.record_many([Draft("order.placed", identifiers=(ADA,)), {"kind": "x"}]),
+        InputError,
+        r"drafts\[1\]",
+    ),
+    Case("find_customer", lambda crm: crm.find_customer("ada"), InputError, "'ada'"),
+    Case("find_customer", lambda crm: crm.find_customer(MISSPELT), IdentifierError, "email"),
+    Case("customer", lambda crm: crm.customer("ada"), InputError, "'ada'"),
+    Case("customer", lambda crm: crm.customer(True), InputError, "True"),
+    Case("customer", lambda crm: crm.customer(HUGE), CustomerNotFoundError, str(HUGE)),
+    Case("customer", lambda crm: crm.customer(1, most=-1), InputError, "most is -1"),
+    Case("why_stages", lambda crm: crm.why_stages(None), InputError, "None"),
+    Case("why_stages", lambda crm: crm.why_stages(99), CustomerNotFoundError, "99"),
+    Case("why_decisions", lambda crm: crm.why_decisions(None), InputError, "None"),
+    Case("report", lambda crm: crm.report("teiring"), ConfigurationError, "tiering"),
+    Case("plugin", lambda crm: crm.plugin(None), InputError, "None"),
+    Case("plugin", lambda crm: crm.plugin(int), InputError, "int"),
+    Case("rebuild", lambda crm: crm.rebuild("teiring"), PluginNotFoundError, "'tiering'"),
+    Case("rebuild", lambda crm: crm.rebuild(1), PluginNotFoundError, "1"),
+    Case("faults", lambda crm: crm.faults(1), InputError, "1"),
+    Case("faults", lambda crm: crm.faults("tiering", most=-1), InputError, "-1"),
+    Case("worker", lambda crm: crm.worker(poll=0), ConfigurationError, "poll is 0"),
+    Case("start_worker", lambda crm: crm.start_worker(poll="x"), ConfigurationError, "'x'"),
+    Case("merge", lambda crm: crm.merge(1, 1), MergeError, "the same customer"),
+    Case("merge", lambda crm: crm.merge(1, 99), CustomerNotFoundError, "99"),
+    Case("merge", lambda crm: crm.merge(1, "ada"), InputError, "'ada'"),
+    Case("merge", lambda crm: crm.merge(1, 2, reason=3), InputError, "reason is 3"),
+    Case("unmerge", lambda crm: crm.unmerge(99), NotFoundError, "99"),
+    Case("unmerge", lambda crm: crm.unmerge("x"), InputError, "'x'"),
+    Case("merges", lambda crm: crm.merges("ada"), InputError, "'ada'"),
+    Case("merge_agreed", lambda crm: crm.merge_agreed(actor=3), InputError, "3"),
+    Case("reject_duplicate", lambda crm: crm.reject_duplicate(1, 99), NotFoundError, "99"),
+    Case("prove", lambda crm: crm.prove(99, ADA), CustomerNotFoundError, "99"),
+    Case("prove", lambda crm: crm.prove(1, "ada"), InputError, "'ada'"),
+    Case("prove", lambda crm: crm.prove(1, MISSPELT), IdentifierError, "email"),
+    Case("identifier", lambda crm: crm.identifier("emial", "x"), IdentifierError, "email"),
+    Case("identifier", lambda crm: crm.identifier("email", 3), IdentifierError, "3"),
+    Case("relations", lambda crm: crm.relations("ada"), InputError, "'ada'"),
+    Case("from_config", lambda crm: Crm.from_config("nowhere.toml"), ConfigurationError, "nowhere"),
+    Case(
+        "from_config", lambda crm: Crm.from_config("x", curency=1), ConfigurationError, "currency"
+    ),
+)
+
+TRANSACTION = (
+    Case("record", lambda tx: tx.record(None), UnknownKindError, "None"),
+    Case("record_many", lambda tx: tx.record_many([3]), InputError, r"drafts\[0\] is 3"),
+    Case("acting", lambda tx: enter(tx.acting(int)), InputError, "int"),
+    Case("merge", lambda tx: tx.merge(1, 1), MergeError, "the same"),
+    Case("unmerge", lambda tx: tx.unmerge(None), InputError, "None"),
+    Case("merge_agreed", lambda tx: tx.merge_agreed(3), InputError, "3"),
+    Case("reject_duplicate", lambda tx: tx.reject_duplicate(1, "x"), InputError, "'x'"),
+    Case("prove", lambda tx: tx.prove(1, None), InputError, "None"),
+    Case("relate", lambda tx: tx.relate(1, "child", 2), InputError, "child_of"),
+    Case("relate", lambda tx: tx.relate(1, "child_of", 1), InputError, "1"),
+    Case("unrelate", lambda tx: tx.unrelate(1, 3, 2), InputError, "3"),
+)
+
+FUNCTIONS = (
+    Case("Crm", lambda _: Crm(None), ConfigurationError, "None"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("nonsense"), ConfigurationError, "nonsense"),
+    Case("Crm", lambda _: Crm("mysql://x/y"), ConfigurationError, "mysql"),
+    Case("Crm", lambda _: Crm("postgres://x/y"), ConfigurationError, "postgresql"),
+    Case("Crm", lambda _: Crm("sqlite://", plugins=3), InputError, "plugins is 3"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("sqlite://", plugins=[Tiering]), CrmError, r"Tiering\(\)"),  # type: ignore[list-item]
+    Case("Crm", lambda _: Crm("sqlite://", currency="EURO"), CrmError, "EURO"),
+    Case("Crm", lambda _: Crm("sqlite://", zone="Europe/Berlim"), ConfigurationError, "Berlin"),
+    Case("Crm", lambda _: Crm("sqlite://", zone=None), ConfigurationError, "None"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("sqlite://", critical=["x"]), PluginNotFoundError, "'x'"),
+    Case("Crm", lambda _: Crm("sqlite://", critical="x"), InputError, "critical"),
+    Case("Crm", lambda _: Crm("sqlite://", clock=3), InputError, "3"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("sqlite://", secret=3), InputError, "secret is 3"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("sqlite://", identity=3), InputError, "identity is 3"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("sqlite://", relationship_settings=3), InputError, "is 3"),  # type: ignore[arg-type]
+    Case("Crm", lambda _: Crm("sqlite://", partitions=-1), ConfigurationError, "-1"),
+    Case("migrate", lambda _: migrate("nonsense"), ConfigurationError, "nonsense"),
+    Case("plan_migration", lambda _: plan_migration("nonsense"), ConfigurationError, "nonsense"),
+    Case("normalise", lambda _: normalise("emial", "x"), IdentifierError, "email"),
+    Case("to_instant", lambda _: to_instant("x"), InstantError, "'x'"),  # type: ignore[arg-type]
+    Case("to_datetime", lambda _: to_datetime(HUGE), InstantError, str(HUGE)),
+)
+
+# These take nothing that could be wrong.
+PLAIN = set(
+    "assembly backlog close connection debts duplicates next_due parked_timers passed pay_debts "
+    "run_due runtime".split()
+)
+
+
+def ids(cases: tuple[Case, ...]) -> list[str]:
+    return [f"{case.name}-{number}" for number, case in enumerate(cases)]
+
+
+@pytest.fixture
+def crm():
+    with Crm(scratch(), plugins=[Tiering()]) as opened:
+        opened.record("order.placed", email="ada@example.com", amount="1", source_key="1")
+        opened.record("order.placed", email="bea@example.com", amount="2", source_key="2")
+        yield opened
+
+
+@pytest.mark.parametrize("case", CRM, ids=ids(CRM))
+def test_an_application_refuses_bad_input(case, crm):
+    """Every method of `Crm` says what is wrong, and leaves every table as it was."""
+    before = portrait(crm)
+
+    with pytest.raises(case.error, match=case.says):
+        case.call(crm)
+
+    assert before == portrait(crm)
+
+
+@pytest.mark.parametrize("case", TRANSACTION, ids=ids(TRANSACTION))
+def test_a_transaction_refuses_bad_input(case, crm):
+    """Every method of a transaction does, too; caught, the rest of it can be committed."""
+    with crm.begin() as tx:
+        tx.record("order.placed", email="cleo@example.com", source_key="3")
+        with pytest.raises(case.error, match=case.says):
+            case.call(tx)
+        tx.record("order.placed", email="dora@example.com", source_key="4")
+
+    assert 4 == portrait(crm)["crm_interaction"].total()
+    assert 4 == portrait(crm)["crm_customer"].total()
+
+
+@pytest.mark.parametrize("case", FUNCTIONS, ids=ids(FUNCTIONS))
+def test_functions_refuse_bad_input(case):
+    """What stands at the root of the package does, too."""
+    with pytest.raises(case.error, match=case.says):
+        case.call(None)
+
+
+def test_every_public_method_is_tried():
+    """No method of an application or transaction is left out above."""
+    tried = {case.name for case in (*CRM, *TRANSACTION)} | PLAIN
+
+    for owner in (Crm, Transaction):
+        assert set() == {name for name in dir(owner) if not name.startswith("_")} - tried
+
+
+def test_what_is_closed_says_so(crm):
+    """Neither an application that was closed nor a transaction that has ended does anything."""
+    with crm.begin() as tx:
+        pass
+    with pytest.raises(StorageError, match="the transaction has ended"):
+        tx.record("order.placed", email="ada@example.com")
+    crm.close()
+    with pytest.raises(StorageError, match="has been closed"):
+        crm.record("order.placed", email="ada@example.com")
