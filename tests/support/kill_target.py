@@ -231,7 +231,7 @@ def watch(crm: Crm, points: Points) -> None:
 def main() -> None:
     job, url, seed, point, notes = sys.argv[1:]
     now = LATER if job == "worker" else NOW
-    if point == "0":
+    if job == "worker" and point == "0":
         now += HOUR  # whoever was killed had taken something for a minute
     with open_crm(url, now=now, notes=Path(notes)) as crm:
         points = Points(int(point))

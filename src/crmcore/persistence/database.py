@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from crmcore.errors import ConfigurationError, StorageError
 from crmcore.persistence.connection import Connection, Statements, translated
 
 T = TypeVar("T")
+
+_LOOKS, _PAUSE = 300, 0.05  # how often, and after how many seconds, a busy database is tried
 
 
 class Database:
@@ -164,14 +167,29 @@ def _give_up_durability(engine: Engine) -> None:
         connection.commit()
 
 
+def _keep_journal(connection: Any, wanted: str) -> None:
+    """
+    Let SQLite keep its journal as *wanted*, which a database in memory does not do.
+
+    Changing it needs the database for oneself, and SQLite does not wait until it is free: where
+    several processes open a new one, all but the first find it changed after a moment.
+    """
+    for _ in range(_LOOKS):
+        try:
+            (kept,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if kept != wanted:
+                connection.execute(f"PRAGMA journal_mode = {wanted}")
+            return
+        except connection.OperationalError:
+            time.sleep(_PAUSE)
+    connection.execute(f"PRAGMA journal_mode = {wanted}")
+
+
 def _set_up_sqlite(engine: Engine, *, durable: bool) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver opens no transaction of its own
-        wanted = "wal" if durable else "memory"
-        # Changing it needs the database for oneself, and does not wait until it is free.
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
-            connection.execute(f"PRAGMA journal_mode = {wanted}")
+        _keep_journal(connection, "wal" if durable else "memory")
         for pragma in (
             "synchronous = FULL" if durable else "synchronous = OFF",
             "cache_size = -32768",
