@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from crmcore.domain.customer import Customer
     from crmcore.domain.identity import Identifier, IdentitySettings, Scheme, normalise
     from crmcore.domain.interaction import Draft, Interaction, Line
-    from crmcore.domain.kind import ERASED, Erased, Kind, personal
+    from crmcore.domain.kind import Kind, personal
     from crmcore.domain.lifecycle import ANY, PREVIOUS, AtLeast, AtMost, Edge, Lifecycle, Stage
     from crmcore.domain.money import Money
     from crmcore.domain.relationship import RelationshipSettings
+    from crmcore.domain.structuring import ERASED, Erased
     from crmcore.domain.timer import HOUR, Timer
     from crmcore.domain.trait import Trait
     from crmcore.errors import CrmError
@@ -148,8 +149,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Line",
     ),
     "crmcore.domain.kind": (
-        "ERASED",
-        "Erased",
         "Kind",
         "personal",
     ),
@@ -167,6 +166,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "crmcore.domain.timer": (
         "HOUR",
         "Timer",
+    ),
+    "crmcore.domain.structuring": (
+        "ERASED",
+        "Erased",
     ),
     "crmcore.domain.trait": ("Trait",),
     "crmcore.errors": ("CrmError",),

@@ -13,9 +13,9 @@ from attrs import field, frozen
 
 from crmcore.domain.clock import Calendar
 from crmcore.domain.identity import IdentitySettings
-from crmcore.domain.kind import strict_converter, structuring_problems
 from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
+from crmcore.domain.structuring import strict_converter, structuring_problems
 from crmcore.errors import ConfigurationError, MoneyError, PluginError, PluginNotFoundError, nearest
 from crmcore.hooks import Plugin
 

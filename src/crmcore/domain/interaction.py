@@ -12,8 +12,9 @@ from attrs import field, frozen
 
 from crmcore.domain.clock import to_datetime
 from crmcore.domain.identity import SCHEMES, Identifier, normalise
-from crmcore.domain.kind import NUL, KindRegistry, is_encodable
+from crmcore.domain.kind import KindRegistry
 from crmcore.domain.money import Money
+from crmcore.domain.structuring import NUL, is_encodable
 from crmcore.errors import InputError, nearest
 
 Origin = Literal["observed", "decided"]

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
-from operator import or_
-from types import UnionType
-from typing import Any, Final, Literal, Self, Union, get_args, get_origin
+from typing import Any, Literal
 
 import attrs
-import cattrs
 from attrs import Factory, field, frozen
-from cattrs.errors import ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
-from cattrs.preconf.json import make_converter
 
-from crmcore.errors import PayloadError, UnknownKindError, nearest
-
-
-class Erased:
-    """What a personal value reads as after its customer was erased."""
-
-    _only: Self | None = None
-
-    def __new__(cls) -> Self:
-        if cls._only is None:
-            cls._only = super().__new__(cls)
-        return cls._only
-
-    def __repr__(self) -> str:
-        return "ERASED"
-
-
-ERASED: Final = Erased()
+from crmcore.domain.structuring import (
+    ERASED,
+    ESCAPED_NUL,
+    classes_in,
+    is_encodable,
+    is_primitive,
+    strict_converter,
+    structuring_problems,
+    unfit,
+)
+from crmcore.errors import PayloadError, UnknownKindError
 
 
 def personal(**arguments: Any) -> Any:
@@ -88,153 +73,13 @@ class Kind:
     )
 
 
-def _problems(error: BaseException, path: str = "") -> list[str]:
-    """Return what cattrs found wrong, one line per field, each with its path."""
-    if isinstance(error, cattrs.BaseValidationError):
-        if isinstance(error, cattrs.ClassValidationError):
-            pairs, rest = error.group_exceptions()
-            noted = [(e, f"{path}.{n.name}".lstrip(".")) for e, n in pairs]
-        elif isinstance(error, cattrs.IterableValidationError):
-            items, rest = error.group_exceptions()
-            noted = [(e, f"{path}[{n.index}]") for e, n in items]
-        else:
-            noted, rest = [], list(error.exceptions)
-        found = [line for e, where in noted for line in _problems(e, where)]
-        return found + [line for e in rest for line in _problems(e, path)]
-    if isinstance(error, ForbiddenExtraKeysError):
-        known = [a.name for a in attrs.fields(error.cl) if a.init]
-        fields = ", ".join(known) or "none"
-        extra: Iterable[object] = error.extra_fields
-        return [
-            f"unknown field {'.'.join(filter(None, (path, name)))!r}{nearest(name, known)}; "
-            f"fields: {fields}"
-            if isinstance(name, str)
-            else _no_text(path, name)
-            for name in sorted(extra, key=str)
-        ]
-    if isinstance(error, KeyError):
-        return [f"field {path or error.args[0]!r} is missing"]
-    return [f"field {path!r}: {error}" if path else str(error)]
-
-
-def _no_text(path: str, key: object) -> str:
-    return f"{f'field {path!r}: ' if path else ''}key {key!r} is not text"
-
-
-def _unfit(value: object, path: str = "") -> Iterator[str]:
-    """Yield what keeps a value from being JSON that every database reads, with its path."""
-    where = f"field {path!r}: " if path else ""
-    key: object
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            if isinstance(key, str):
-                yield from _unfit(key, f"{path}.{key}".lstrip("."))
-                yield from _unfit(each, f"{path}.{key}".lstrip("."))
-            else:
-                yield _no_text(path, key)
-    elif isinstance(value, list | tuple):
-        for place, each in enumerate(value):
-            yield from _unfit(each, f"{path}[{place}]")
-    elif isinstance(value, str):
-        if not is_encodable(value):
-            yield f"{where}{value!r} holds half of a surrogate pair, which is no text"
-        if NUL in value:
-            yield f"{where}{value!r} holds a NUL character, which PostgreSQL cannot store"
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield f"{where}{value!r} is not a number that JSON can hold"
-    elif not isinstance(value, int | None):
-        yield f"{where}{value!r} is not a value that JSON can hold"
-
-
 def _refuse_unfit(kind: Kind, values: Mapping[str, Any]) -> None:
     try:
-        unfit = [*_unfit(values)]
+        found = [*unfit(values)]
     except RecursionError:
-        unfit = ["it is nested too deeply, or holds itself"]
-    if unfit:
-        raise PayloadError(kind.name, unfit)
-
-
-NUL: Final = "\0"
-_ESCAPED: Final = "\\u0000"  # as JSON has it; or it is six characters of somebody's text
-
-
-def is_encodable(value: str) -> bool:
-    """Return whether text has a form in UTF-8, as it has unless it holds a lone surrogate."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def structuring_problems(error: BaseException) -> list[str]:
-    """Return one readable line per field that cattrs could not structure, with its path."""
-    return _problems(error)
-
-
-def _may_be_erased(wanted: Any) -> bool:
-    return Erased in get_args(wanted)
-
-
-def strict_converter() -> cattrs.Converter:
-    """Return a converter that refuses unknown fields and does not turn one type into another."""
-    converter = make_converter(forbid_extra_keys=True)
-
-    def exactly(expected: type) -> Callable[[object, object], object]:
-        def check(value: object, _: object) -> object:
-            if type(value) is expected or (expected is float and type(value) is int):
-                return value
-            raise TypeError(f"{value!r} is not {_names[expected]}")
-
-        return check
-
-    _names = {int: "a whole number", str: "text", bool: "true or false", float: "a number"}
-    for primitive in _names:
-        converter.register_structure_hook(primitive, exactly(primitive))
-
-    @converter.register_structure_hook_factory(_may_be_erased)
-    def _(union: Any) -> Callable[[object, object], object]:
-        rest: Any = reduce(or_, (a for a in get_args(union) if a is not Erased))
-        return lambda value, _: value if value is ERASED else converter.structure(value, rest)
-
-    @converter.register_structure_hook_factory(attrs.has)
-    def _(cls: type) -> Callable[[object, type], object]:
-        structure: Any = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
-
-        def check(value: object, target: type) -> object:
-            if isinstance(value, cls):
-                return value
-            if not isinstance(value, Mapping):
-                raise TypeError(f"{value!r} is not a table of fields")
-            return structure(value, target)
-
-        return check
-
-    return converter
-
-
-_PRIMITIVE: Final = (str, int, float, bool, type(None), Erased)
-
-
-def _is_primitive(wanted: Any) -> bool:
-    """Return whether values of a type hold no others, so that no key can be other than text."""
-    if get_origin(wanted) in (Union, UnionType):
-        return all(_is_primitive(each) for each in get_args(wanted))
-    return any(wanted is each for each in _PRIMITIVE)
-
-
-def _classes_in(wanted: Any, seen: set[type]) -> Iterator[type]:
-    """Yield the attrs classes that values of a type may be of or hold."""
-    for cls in (wanted, get_origin(wanted)):
-        if isinstance(cls, type) and attrs.has(cls) and cls not in seen:
-            seen.add(cls)
-            yield cls
-            for inner in attrs.fields(attrs.resolve_types(cls)):
-                yield from _classes_in(inner.type, seen)
-    for each in get_args(wanted):
-        yield from _classes_in(each, seen)
+        found = ["it is nested too deeply, or holds itself"]
+    if found:
+        raise PayloadError(kind.name, found)
 
 
 def _check(kind: Kind) -> None:
@@ -261,7 +106,7 @@ def _check(kind: Kind) -> None:
             f"recorded in version {', '.join(missing)}; give upcasters={{{missing[0]}: ...}}"
         )
     try:
-        classes = list(_classes_in(kind.payload, set()))
+        classes = list(classes_in(kind.payload, set()))
     except (NameError, TypeError) as error:
         raise ValueError(
             f"kind {kind.name!r}: a type in its payload {kind.payload.__name__} is not known where "
@@ -295,7 +140,7 @@ class KindRegistry:
         for name in (kind.name, *kind.aliases):
             if name in self._names:
                 raise ValueError(f"{name!r} already names {self._names[name].name!r}")
-        if all(_is_primitive(each.type) for each in attrs.fields(kind.payload)):
+        if all(is_primitive(each.type) for each in attrs.fields(kind.payload)):
             self._primitive.add(kind.name)
         self._kinds[kind.name] = kind
         self._names.update(dict.fromkeys((kind.name, *kind.aliases), kind))
@@ -346,7 +191,7 @@ class KindRegistry:
         try:
             self._hook_of(kind)(values, kind.payload)
         except Exception as error:
-            raise PayloadError(kind.name, _problems(error)) from error
+            raise PayloadError(kind.name, structuring_problems(error)) from error
         if kind.name not in self._primitive:
             _refuse_unfit(kind, values)
         apart = kind.personal_fields
@@ -356,7 +201,7 @@ class KindRegistry:
         except (TypeError, ValueError) as error:
             _refuse_unfit(kind, {**values, **kept})
             raise PayloadError(kind.name, [str(error)]) from error
-        if _ESCAPED in stored or (separate is not None and _ESCAPED in separate):
+        if ESCAPED_NUL in stored or (separate is not None and ESCAPED_NUL in separate):
             _refuse_unfit(kind, {**values, **kept})
         return stored, separate
 
@@ -384,7 +229,7 @@ class KindRegistry:
         try:
             return self._structure_stored(kind, values, erased)
         except Exception as error:
-            raise PayloadError(kind.name, _problems(error)) from error
+            raise PayloadError(kind.name, structuring_problems(error)) from error
 
     def _structure_stored(self, kind: Kind, values: dict[str, Any], erased: set[str]) -> Any:
         if not erased:

@@ -6,7 +6,8 @@ from typing import Final
 
 from attrs import frozen
 
-from crmcore.domain.kind import Erased, Kind, personal
+from crmcore.domain.kind import Kind, personal
+from crmcore.domain.structuring import Erased
 
 
 @frozen(kw_only=True)

@@ -12,8 +12,8 @@ from attrs import frozen
 
 from crmcore.domain.clock import Calendar
 from crmcore.domain.identity import SCHEMES
-from crmcore.domain.kind import structuring_problems
 from crmcore.domain.money import check_currency
+from crmcore.domain.structuring import structuring_problems
 from crmcore.errors import ConfigurationError, MoneyError, nearest
 from crmcore.replay.cells import Rounding, check_pattern
 from crmcore.replay.columns import Column, Constant, Given, columns_in

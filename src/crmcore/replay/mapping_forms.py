@@ -10,7 +10,7 @@ import cattrs
 from attrs import define
 from cattrs.gen import make_dict_structure_fn
 
-from crmcore.domain.kind import strict_converter
+from crmcore.domain.structuring import strict_converter
 from crmcore.errors import nearest
 from crmcore.replay.columns import Column, Constant, Given
 from crmcore.replay.conditions import AllOf, AnyOf, condition_from

@@ -27,6 +27,10 @@ from crmcore.services.registration import Owner
 COLUMNS: Final = tuple(interaction.columns.keys())
 CANCELLED: Final = "order.cancelled"
 
+Row = tuple[Any, ...]
+Rate = Callable[[str, int, int], int | None]
+"""Returns an amount of a currency, in minor units and at an instant, in the base currency's."""
+
 _insert = insert(interaction)
 _insert_line = insert(line)
 _by_key = select(dedupe.c.interaction_id).where(
@@ -104,15 +108,13 @@ class Ledger:
         *,
         now: int,
         origin: Origin = "observed",
-        rate: Callable[[str, int, int], int | None],
+        rate: Rate,
     ) -> Batch:
         """
         Write those of *drafts* that were not recorded before.
 
         Their customers are locked first, and *take_ids* then gives as many ids as there are
         drafts. Customers of decided drafts were checked when they were decided upon.
-        *rate* returns an amount of a foreign currency, at an instant, in the base currency's
-        minor units.
         """
         known = self._look_up(connection, drafts, check=origin == "observed")
         ids = take_ids(len(drafts))
@@ -122,10 +124,36 @@ class Ledger:
             own = [i for i in ids if i not in repeated]
             fresh = [d for i, d in zip(ids, drafts, strict=True) if i not in repeated]
         owners = self._owners(connection, known, fresh, now)
-        rows: list[tuple[Any, ...]] = []
-        lines: list[tuple[Any, ...]] = []
+        rows, lines = self._rows(connection, own, fresh, owners, now, origin, rate)
+        connection.insert_rows(_insert, rows)
+        connection.insert_rows(_insert_line, lines)
+        if known.merging:
+            note_unclear(
+                connection,
+                [
+                    (interaction_id, owner)
+                    for interaction_id, encoded, owner in zip(own, fresh, owners, strict=True)
+                    if encoded.draft.customer in known.merging
+                ],
+            )
+        every = [repeated.get(i, i) for i in ids] if repeated else ids
+        return Batch(ids=every, new=rows, selection=_selection(ids))
+
+    def _rows(
+        self,
+        connection: Connection,
+        ids: Sequence[int],
+        drafts: Sequence[Encoded],
+        owners: Sequence[Owner],
+        now: int,
+        origin: Origin,
+        rate: Rate,
+    ) -> tuple[list[Row], list[Row]]:
+        """Return the rows of interactions, and those of their lines."""
+        rows: list[Row] = []
+        lines: list[Row] = []
         unpriced: list[int] = []
-        for interaction_id, encoded, owner in zip(own, fresh, owners, strict=True):
+        for interaction_id, encoded, owner in zip(ids, drafts, owners, strict=True):
             kind, draft, _, occurred, payload, personal, minor, currency, key, subject = encoded
             at = now if occurred is None else occurred
             base = minor
@@ -171,19 +199,7 @@ class Ledger:
         for place in unpriced:
             money = self._undone(connection, rows[place], rows)
             rows[place] = (*rows[place][:_MONEY], *money, *rows[place][_MONEY + 3 :])
-        connection.insert_rows(_insert, rows)
-        connection.insert_rows(_insert_line, lines)
-        if known.merging:
-            note_unclear(
-                connection,
-                [
-                    (interaction_id, owner)
-                    for interaction_id, encoded, owner in zip(own, fresh, owners, strict=True)
-                    if encoded.draft.customer in known.merging
-                ],
-            )
-        every = [repeated.get(i, i) for i in ids] if repeated else ids
-        return Batch(ids=every, new=rows, selection=_selection(ids))
+        return rows, lines
 
     def _claim_keys(
         self, connection: Connection, drafts: Sequence[Encoded], ids: Sequence[int]
