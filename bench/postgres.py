@@ -117,7 +117,6 @@ def _bulk(sizes: Sizes, folder: Path) -> Iterator[Line]:
     customers, interactions, batch = sizes.postgres
     history = History(customers=customers, interactions=interactions)
     recorded = Recorded(Bulk(history, batch, folder))
-    rows = sum(portion.size for portion in recorded.portions) / interactions
     for title, plugins in (("no plugin", ()), ("tiering", (Tiering,))):
         yield Line(
             title=f"PostgreSQL, bulk, {title}",
@@ -129,7 +128,6 @@ def _bulk(sizes: Sizes, folder: Path) -> Iterator[Line]:
                 lambda _, plugins=plugins: recorded.library(plugins),  # type: ignore[misc]
             ),
             goal=BULK_GOAL if plugins else None,
-            rows=(rows, float("nan")),
         )
 
 

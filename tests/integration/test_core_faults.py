@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from crmcore import Crm, CrmError, Draft, Kind, Line, Money, Refuse, Report
+from crmcore.errors import RetryTransaction, StorageError
 from tests.support.databases import scratch, shop_file
 from tests.support.making import draft, kinds, moment, plugin, raising, rows, us
 from tests.support.plugins import Books, Raising
@@ -281,6 +282,111 @@ def test_critical_plugin_leaves_nothing():
             with pytest.raises(ValueError, match="told to fail"):
                 tx.record(draft("order.placed", key="3"))
         assert ["product.viewed"] == kinds(crm)
+
+
+@pytest.mark.parametrize("hook", ["on_stages_changed", "guard_stage_change"])
+def test_critical_in_what_stages_bring_about(hook, url):
+    """A critical plugin that raises when time moves customers on holds up nothing else."""
+    heard: list[str] = []
+    broken = False
+
+    def strict(ctx, event):
+        if broken:
+            raise ValueError("told to fail")
+
+    ears = plugin(
+        "ears",
+        after_interactions_recorded=lambda ctx, event: heard.extend(i.source_key for i in event),
+    )
+    bad = plugin("strict", **{hook: strict})
+    with opened([bad, ears], url=url, critical=["strict"]) as (crm, clock):
+        crm.record(draft("order.placed", key="1"))
+        broken = True
+        with pytest.raises(ValueError, match="told to fail"):
+            crm.record(draft("order.placed", key="2", email="b"))
+        due = crm.next_due()
+        assert due is not None
+        clock.advance_to(due)
+        crm.worker().once()
+
+        assert ["1"] == [key for key in heard if key == "1"]
+        assert hook in {fault.hook for fault in crm.faults("strict")}
+        assert due != crm.next_due()
+
+
+@pytest.mark.parametrize("kind", ["timer.answered", "pong.said"])
+def test_critical_in_what_a_timer_brings_about(kind):
+    """A critical plugin that raises for a decision of a timer, or answers for ever, is spared."""
+    timer = plugin(
+        "timer",
+        register_kinds=[Kind("timer.answered")],
+        on_interactions_recorded=lambda ctx, event: (
+            ctx.set_timer("t", us(1), 1) if "order.placed" in event.kinds else None
+        ),
+        on_timers_due=lambda ctx, event: ctx.record(
+            Draft("timer.answered", customer=1, source_key="1")
+        ),
+    )
+    ping = answering("ping", {"timer.answered", "pong.said"}, "ping.said")
+    pong = answering("pong", {"ping.said"}, "pong.said")
+    strict = plugin(
+        "strict",
+        on_interactions_recorded=lambda ctx, event: (
+            raising(ctx, event) if "timer.answered" in event.kinds else None
+        ),
+    )
+    others = [strict] if kind == "timer.answered" else [ping, pong]
+    critical = [each.name for each in others]
+    with opened([timer, *others], critical=critical) as (crm, clock):
+        crm.record(draft("order.placed", key="1"))
+        clock.advance_to(us(2))
+        crm.run_due()
+
+        assert kind in kinds(crm)
+        assert 0 == crm.run_due()
+        assert "t" not in [key for (key,) in rows(crm, "SELECT timer_key FROM crm_timer")]
+        assert 1 == sum(len(crm.faults(name)) for name in critical)
+
+
+def test_critical_when_stopping(url):
+    """A critical plugin that raises at the end is heard, and the database is closed."""
+    bad = plugin("bad", on_stopping=raising)
+    crm = Crm(url, plugins=[bad], critical=["bad"], durable=False)
+    with pytest.raises(ValueError, match="told to fail"):
+        crm.close()
+    crm.close()
+
+    with pytest.raises(StorageError, match="has been closed"):
+        crm.record(draft("order.placed", key="1"))
+
+
+def in_the_way(ctx, event):
+    raise RetryTransaction("another transaction has the database")
+
+
+def test_a_rebuild_in_the_way_of_another(url):
+    """A transaction in the way of a rebuild is no mistake of the plugin's."""
+    with (
+        opened([plugin("slow", recompute_customers=in_the_way)], url=url) as (crm, _),
+        pytest.raises(RetryTransaction),
+    ):
+        crm.rebuild("slow")
+
+
+def test_a_start_in_the_way_of_another(url):
+    """A start that another transaction stands in the way of is done again, as a whole."""
+    tries = []
+
+    def begin(ctx, event):
+        tries.append(ctx.find_timer("t"))
+        ctx.set_timer("t", us(10))
+        if len(tries) < 3:
+            in_the_way(ctx, event)
+
+    with opened([plugin("late", on_started=begin, on_timers_due=raising)], url=url) as (crm, _):
+        assert us(10) == crm.next_due()
+
+    assert [None] * 3 == tries
 
 
 def answering(name, hears, says):

@@ -381,6 +381,75 @@ def test_a_merge_moves_nothing_away(url):
         assert ["1", "2"] == [key for key in ears.all() if key in {"1", "2"}]
 
 
+class Merging(Ears):
+    """Ears that merge customer 1 into 2, once, while they are told row 2."""
+
+    crm: Any
+    merges = fails_then = False
+
+    def __init__(self):
+        super().__init__()
+        self.deaf_to_keys = set()
+
+    def hear(self, ctx, event):
+        keys = [item.source_key for item in event]
+        merging = self.merges and "2" in keys
+        if merging:
+            self.merges = False
+            self.crm.merge(2, 1)
+        if self.deaf_to_keys & set(keys) or (merging and self.fails_then):
+            raise ValueError("told to fail")
+        self.heard.append(keys)
+
+
+@each_database
+def test_a_merge_while_the_survivor_fails(url):
+    """Who fails, and was given an earlier position meanwhile, waits from the earlier one on."""
+    ears = Merging()
+    with opened([ears.plugin()], url=url) as (ears.crm, clock):
+        ears.deaf_to_keys = {"1"}
+        order(ears.crm, "1", "a")
+        ears.crm.worker().once()
+        order(ears.crm, "2", "b")
+        ears.merges = ears.fails_then = True
+        ears.crm.worker().once()
+        assert [] == ears.all()
+        ears.deaf_to_keys = set()
+        clock.advance_to(us(1))
+        ears.crm.worker().once()
+
+        assert {} == dict(ears.crm.backlog())
+    assert ["1", "2"] == ears.all()
+
+
+@each_database
+@pytest.mark.parametrize("fails", [False, True], ids=["told", "failing"])
+def test_a_merge_while_the_survivor_is_tried_again(url, fails):
+    """Who was given an earlier position while being tried again still waits from there."""
+    ears = Merging()
+    with opened([ears.plugin()], url=url) as (ears.crm, clock):
+        ears.deaf_to_keys = {"1", "2"}
+        order(ears.crm, "1", "a")
+        ears.crm.worker().once()
+        clock.advance_to(us(0) + MINUTE // 2)
+        order(ears.crm, "2", "b")
+        ears.crm.worker().once()
+        clock.advance_to(us(0) + MINUTE)
+        ears.crm.worker().once()  # fails with 1 again, so 2 is the next to be tried
+        ears.deaf_to_keys = {"1"}
+        ears.merges, ears.fails_then = True, fails
+        clock.advance_to(us(0) + 2 * MINUTE)
+        ears.crm.worker().once()
+        assert not ears.merges
+        assert {"ears": 1} == dict(ears.crm.backlog())
+        ears.deaf_to_keys = set()
+        clock.advance_to(us(1))
+        ears.crm.worker().once()
+
+        assert {} == dict(ears.crm.backlog())
+    assert ["1", "2"] == ears.all()[-2:]
+
+
 # --------------------------------------------------------------------------------- leases
 
 

@@ -19,6 +19,8 @@ from crmcore.errors import (
     NotFoundError,
     PluginError,
 )
+from crmcore.persistence.connection import Connection
+from crmcore.services import matches
 from tests.support.making import rows
 from tests.support.merging import database_of
 
@@ -411,6 +413,84 @@ def test_registering_at_once(tmp_path):
         found = rows(crm, "SELECT count(DISTINCT customer_id), count(*) FROM crm_interaction")
         assert [(10, 40)] == found
         assert [(10,)] == rows(crm, "SELECT count(*) FROM crm_customer")
+
+
+def test_rejecting_while_they_are_recorded(tmp_path, monkeypatch):
+    """A no that comes while something names both waits for it, and is not overwritten."""
+    settings = IdentitySettings(merge_on=["account", "email"])
+    rejecting: list[threading.Thread] = []
+    shops: list[Crm] = []
+    execute = Connection.execute
+
+    def slowly(self: Connection, statement: Any, **values: Any) -> Any:
+        found = execute(self, statement, **values)
+        if statement is matches._find and not rejecting:  # read, and not written yet
+            rejecting.append(threading.Thread(target=lambda: shops[0].reject_duplicate(1, 2)))
+            rejecting[0].start()
+            rejecting[0].join(0.5)
+        return found
+
+    with (
+        database_of("postgresql", tmp_path) as url,
+        Crm(url, durable=False, identity=settings) as crm,
+    ):
+        shops.append(crm)
+        seen(crm, account="1"), seen(crm, handle="bob")
+        seen(crm, account="1", handle="bob")
+        seen(crm, handle="bob", email="b@b.example")
+        assert [(1, 2, "open", {"account+handle": 1})] == proposed(crm)
+        monkeypatch.setattr(Connection, "execute", slowly)
+        seen(crm, account="1", email="b@b.example")
+        rejecting[0].join()
+
+        assert [("rejected",)] == rows(crm, "SELECT status FROM crm_match")
+        assert [] == crm.merge_agreed()
+
+
+def test_rejecting_while_they_are_merged(tmp_path):
+    """A no that comes while the two are merged waits, and is refused: they are one by then."""
+    errors: list[Exception] = []
+    with database_of("postgresql", tmp_path) as url, Crm(url, durable=False) as crm:
+        ada, bob = seen(crm, account="1"), seen(crm, handle="bob")
+        seen(crm, account="1", handle="bob")
+
+        def reject() -> None:
+            try:
+                crm.reject_duplicate(ada, bob)
+            except NotFoundError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=reject)
+        with crm.begin() as tx:
+            tx.merge(ada, bob)
+            thread.start()
+            thread.join(0.5)
+        thread.join()
+
+        assert 1 == len(errors)
+        assert [("merged",)] == rows(crm, "SELECT status FROM crm_match")
+
+
+def test_an_unmerge_while_a_name_is_looked_up(tmp_path):
+    """Who relates somebody by an identifier means whose it is once the locks are had."""
+    with database_of("postgresql", tmp_path) as url, Crm(url, durable=False) as crm:
+        for each in ("ada", "bob", "cy"):
+            seen(crm, handle=each)
+        done = crm.merge(1, 2)
+        bob = Identifier("handle", "bob")
+
+        def relate() -> None:
+            with crm.begin() as tx:
+                tx.relate(bob, "child_of", 3)
+
+        thread = threading.Thread(target=relate)
+        with crm.begin() as tx:
+            tx.unmerge(done.id)
+            thread.start()
+            thread.join(0.5)
+        thread.join()
+
+        assert [(2, 3)] == rows(crm, "SELECT customer_id, other_id FROM crm_relation")
 
 
 def test_every_scheme_is_a_keyword():

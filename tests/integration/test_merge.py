@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import Column, Interval, MetaData, Table, Text, Time, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 
-from crmcore import Crm, CrmError, Draft, Identifier, Plugin, VirtualClock
+from crmcore import Crm, CrmError, Draft, Identifier, Plugin, PluginTable, VirtualClock
 from crmcore.errors import InputError, MergeError, NotFoundError
 from crmcore.persistence.tables import metadata
 from tests.support.histories import START, instant
 from tests.support.making import draft, moment, plugin, rows, us
-from tests.support.merging import Notes, database_of, difference, dump
+from tests.support.merging import Notes, Whole, database_of, difference, dump
 from tests.support.plugins import Books
 
 ADA, BOB, CY = (Identifier("email", f"{name}@example.com") for name in ("ada", "bob", "cy"))
@@ -423,6 +426,130 @@ def test_relations_move_and_come_back(url):
                 tx.relate(BOB, "chid_of", CY)
             with pytest.raises(InputError, match="two are expected"):
                 tx.relate(BOB, "child_of", BOB)
+
+
+@pytest.mark.parametrize("mine", [False, True])
+def test_relations_of_merges_that_cross(url, mine):
+    """A merge is not undone before one of whom its relations are to; last first, all is back."""
+    with opened(url) as crm:
+        for n, name in enumerate(("ada", "bob", "cy", "dan")):
+            order(crm, name, f"{n}")
+        with crm.begin() as tx:
+            tx.relate(2, "referred_by", 3)
+            if mine:
+                tx.relate(1, "referred_by", 3)
+        before = dump(crm)
+        first, second = crm.merge(1, 2), crm.merge(4, 3)
+        assert ["1 was brought by 4"] == [str(each) for each in crm.relations(1)]
+        with pytest.raises(MergeError, match=f"related to; undo {second.id} first"):
+            crm.unmerge(first.id)
+        crm.unmerge(second.id)
+        crm.unmerge(first.id)
+
+        assert "" == difference(before, dump(crm))
+
+
+def box_of(kind: Any = None, key: Any = Text) -> tuple[Plugin, Table]:
+    """Return a plugin with a table of its own, whose rows move, and that table."""
+    values = [] if kind is None else [Column("v", kind)]
+    owner = Column("customer_id", Whole, primary_key=True, autoincrement=False)
+    of_key = Column("k", key, primary_key=True)
+    box = Table("crm_box_thing", MetaData(), owner, of_key, *values)
+    owned = PluginTable(box, derived=False, merge="move", erase="delete")
+    return plugin("box", tables=[owned]), box
+
+
+def test_written_for_who_was_merged(url):
+    """What is written by the id of somebody who was merged is the survivor's; all goes back."""
+    box, thing = box_of()
+    with opened(url, box) as crm:
+        order(crm, "ada", "1"), order(crm, "bob", "2")
+        row = {"customer_id": 2, "k": "x"}
+        for merged in (False, True):
+            if merged:
+                done = crm.merge(1, 2)
+            with crm.begin() as tx, tx.acting(type(box)) as (_, ctx):
+                ctx.write(thing, [row, {"customer_id": 4711, "k": "nobody's"}])
+        assert [(1, "x")] == rows(crm, "SELECT * FROM crm_box_thing WHERE customer_id < 9")
+        crm.unmerge(done.id)
+
+        assert [(2, "x")] == rows(crm, "SELECT * FROM crm_box_thing WHERE customer_id < 9")
+
+
+def test_a_row_in_the_place_of_one_that_comes_back(url):
+    """A row that got to the merged one past the core stays; the one that moved is kept aside."""
+    box, thing = box_of(Text)
+    with opened(url, box) as crm:
+        order(crm, "ada", "1"), order(crm, "bob", "2")
+        with crm.begin() as tx, tx.acting(type(box)) as (_, ctx):
+            ctx.write(thing, [{"customer_id": 2, "k": k, "v": "old"} for k in "xy"])
+        done = crm.merge(1, 2)
+        with crm.begin() as tx:
+            sql = "INSERT INTO crm_box_thing VALUES (2, 'x', 'new')"
+            tx.connection.sqlalchemy.exec_driver_sql(sql)
+        assert {"crm_box_thing": 1} == crm.unmerge(done.id).rows
+
+        found = rows(crm, "SELECT * FROM crm_box_thing ORDER BY k")
+        assert [(2, "x", "new"), (2, "y", "old")] == found
+        ((kept,),) = rows(crm, "SELECT shelved FROM crm_merge")
+        (left,) = json.loads(kept)["tables"]["crm_box_thing"]["left"]
+        assert {"customer_id": 1, "k": "x", "v": "old"} == left
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (JSONB, "[1, 2.50]"),
+        (JSONB, '"a"'),
+        (JSONB, "5"),
+        (JSONB, "null"),
+        (JSONB, '{"a": [1]}'),
+        (Uuid, "657ffd5e-8072-4ad8-a9d1-563cd78968bc"),
+        (ARRAY(Text), '{a,"b c"}'),
+        (Time, "10:00:00.5"),
+        (Interval, "1 mon 2 days"),
+        (INET, "10.0.0.1/8"),
+        (Uuid, None),
+    ],
+)
+@pytest.mark.parametrize("present", [True, False])
+def test_types_of_columns(tmp_path, kind, value, present):
+    """A row comes back as it was, whatever the type of its columns; with its plugin or without."""
+    box, _ = box_of(kind)
+    with database_of("postgresql", tmp_path) as url:
+        with opened(url, box) as crm, crm.begin() as tx:
+            for n, name in enumerate(("ada", "bob")):
+                tx.record(draft("order.placed", key=f"{n}", email=name))
+            written = "NULL" if value is None else f"'{value}'"
+            for customer, key in ((1, "k"), (2, "k"), (2, "j")):
+                tx.connection.sqlalchemy.exec_driver_sql(
+                    f"INSERT INTO crm_box_thing VALUES ({customer}, '{key}', {written})"
+                )
+        with opened(url, *([box] if present else [])) as crm:
+            before = rows(crm, "SELECT customer_id, k, v::text FROM crm_box_thing ORDER BY 1, 2")
+            done = crm.merge(1, 2)
+            assert ({"crm_box_thing": 1}, {"crm_box_thing": 1}) == (done.rows, done.shelved)
+            crm.unmerge(done.id)
+
+            after = rows(crm, "SELECT customer_id, k, v::text FROM crm_box_thing ORDER BY 1, 2")
+            assert before == after
+
+
+def test_key_that_is_a_uuid(tmp_path):
+    """Rows whose key is of such a type move, and come back."""
+    box, thing = box_of(key=Uuid)
+    with database_of("postgresql", tmp_path) as url, opened(url, box) as crm:
+        order(crm, "ada", "1"), order(crm, "bob", "2")
+        ids = [uuid.UUID(int=n) for n in (1, 2)]
+        with crm.begin() as tx, tx.acting(type(box)) as (_, ctx):
+            owned = [(1, ids[0]), (2, ids[0]), (2, ids[1])]
+            ctx.write(thing, [{"customer_id": c, "k": k} for c, k in owned])
+        done = crm.merge(1, 2)
+        query = "SELECT customer_id, k FROM crm_box_thing ORDER BY 1, 2"
+        assert [(1, each) for each in ids] == rows(crm, query)
+        crm.unmerge(done.id)
+
+        assert owned == rows(crm, query)
 
 
 def test_moment_is_the_shops():

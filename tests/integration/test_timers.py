@@ -1,5 +1,6 @@
 """Timers catch up as they were set to, a portion at a time, beside whoever else writes."""
 
+import threading
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ from crmcore import Draft, Kind
 from crmcore.domain.clock import DAY
 from crmcore.domain.timer import HOUR
 from crmcore.errors import InputError
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer as known
 from crmcore.persistence.ledger import interaction
 from crmcore.services import timers
@@ -334,6 +336,84 @@ def test_no_timer_before_a_stage(postgresql):
 
     assert "timer" == heard[-1]
     assert stages[-1] == (heard[-2],)
+
+
+# ------------------------------------------------------------------------- of who was merged
+
+
+@each_database
+def test_set_for_who_was_merged_meanwhile(url):
+    """A timer set for somebody who was merged while that was decided is the survivor's."""
+    heard: list[Any] = []
+    merges = [True]
+
+    def hear(ctx, event):
+        for item in event:
+            if item.source_key == "2":
+                if merges:
+                    merges.clear()
+                    crm.merge(1, 2)
+                ctx.set_timer("later", us(5), item.customer_id)
+
+    ears = plugin(
+        "ears",
+        after_interactions_recorded=hear,
+        on_timers_due=lambda ctx, event: heard.extend(t.customer_id for t in event),
+    )
+    with opened([ears], url=url) as (crm, clock):
+        crm.record(draft("order.placed", key="1", email="a"))
+        crm.record(draft("order.placed", key="2", email="b"))
+        crm.worker().once()
+        with crm.begin() as tx, tx.acting(type(ears)) as (_, ctx):
+            assert us(5) == ctx.find_timer("later", 2)
+            ctx.set_timer("gone", us(5), 2)
+            assert us(5) == ctx.find_timer("gone", 1)
+            ctx.cancel_timer("gone", 2)
+        clock.advance_to(us(6))
+        crm.run_due()
+
+    assert [1] == heard
+
+
+def test_set_while_they_are_merged(postgresql):
+    """A merge waits for whoever has set a timer of the two, and moves it."""
+    ears = plugin("ears", on_timers_due=lambda ctx, event: None)
+    with opened([ears], url=postgresql) as (crm, _):
+        crm.record(draft("order.placed", key="1", email="a"))
+        crm.record(draft("order.placed", key="2", email="b"))
+        thread = threading.Thread(target=lambda: crm.merge(1, 2))
+        with crm.begin() as tx, tx.acting(type(ears)) as (_, ctx):
+            ctx.set_timer("later", us(5), 2)
+            thread.start()
+            thread.join(0.5)
+        thread.join()
+
+        assert [(1,)] == rows(crm, "SELECT customer_id FROM crm_timer")
+
+
+@each_database
+def test_a_batch_is_looked_up_once(url, monkeypatch):
+    """A timer of a customer of the batch costs one statement, since they are locked already."""
+    counted: list[int] = []
+    ran: list[str] = []
+    run = Connection._run
+
+    def noted(self, sql, *rest):
+        ran.append(sql)
+        return run(self, sql, *rest)
+
+    def hear(ctx, event):
+        monkeypatch.setattr(Connection, "_run", noted)
+        for number in range(10):
+            ctx.set_timer(f"{number}", us(5), next(iter(event)).customer_id)
+        monkeypatch.undo()
+        counted.append(len(ran))
+
+    ears = plugin("ears", on_interactions_recorded=hear)
+    with opened([ears], url=url) as (crm, _):
+        crm.record(draft("order.placed", key="1"))
+
+    assert [10] == counted
 
 
 # -------------------------------------------------------------------------------------- laws

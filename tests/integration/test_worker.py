@@ -12,12 +12,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import BigInteger, Column, MetaData, Table
 
-from crmcore import Crm
-from crmcore.errors import ConfigurationError
+from crmcore import Crm, PluginTable
+from crmcore.domain.identity import IdentitySettings
+from crmcore.errors import ConfigurationError, StorageError
 from crmcore.services.portion import Portion
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
-from tests.support.making import draft, kinds, plugin, rows, us
+from tests.support.making import draft, kinds, plugin, raising, rows, us
 from tests.support.runs import opened
 from tests.support.worker_target import Tick
 
@@ -120,7 +122,7 @@ def test_not_in_memory():
 @pytest.mark.parametrize("poll", [0, -1])
 def test_a_pause_that_is_none(poll):
     """A pause of no length is refused."""
-    with Crm("sqlite://") as crm, pytest.raises(ConfigurationError, match="more than 0"):
+    with Crm("sqlite://") as crm, pytest.raises(ConfigurationError, match="above 0"):
         crm.worker(poll=poll)
 
 
@@ -186,6 +188,89 @@ def test_once_does_what_follows(url):
 
     assert ["first", "second"] == heard
     assert ["timers", "after_interactions_recorded", "timers"] == [p.work for p in portions]
+
+
+@each_database
+def test_a_match_that_no_longer_fits(url):
+    """Two agreed to be one, who are beyond a limit by now, are proposed again; nothing spins."""
+    settings = IdentitySettings(merge_on=["account", "email"])
+    with Crm(url, durable=False, identity=settings) as crm:
+        crm.record("order.placed", account="1")
+        crm.record("order.placed", email="b@example.com")
+        crm.record("order.placed", account="1", email="b@example.com")
+        crm.record("order.placed", account="2", email="b@example.com")
+        assert ["agreed"] == [match.status for match in crm.duplicates()]
+        crm._worker = worker = crm.worker()
+        assert 0 == worker.once()
+
+        assert not worker._woken.is_set()
+        assert ["open"] == [match.status for match in crm.duplicates()]
+
+
+@each_database
+def test_its_own_merges_do_not_wake_it(url):
+    """The worker merges whom policy agreed to be one, and need not be woken to look again."""
+    settings = IdentitySettings(merge_on=["account", "email"])
+    with Crm(url, durable=False, identity=settings) as crm:
+        crm.record("order.placed", account="1")
+        crm.record("order.placed", email="b@example.com")
+        crm.record("order.placed", account="1", email="b@example.com")
+        crm._worker = worker = crm.worker()
+        assert 1 == worker.once()
+
+        assert not worker._woken.is_set()
+        assert [] == crm.duplicates()
+
+
+@each_database
+def test_one_work_that_fails(url):
+    """Where one kind of work fails, the others are done, and then it is raised."""
+    heard: list[str] = []
+    with Crm(url, plugins=[listening(heard, threading.Semaphore(0))], durable=False) as crm:
+        crm.record(draft("order.placed", key="1"))
+        with crm.begin() as tx:
+            tx.connection.sqlalchemy.exec_driver_sql("ALTER TABLE crm_match RENAME TO mislaid")
+        with pytest.raises(StorageError, match="crm_match"):
+            crm.worker().once()
+
+    assert ["1"] == heard
+
+
+def test_a_start_that_meets_a_worker(postgresql):
+    """A start that a worker of another process stands in the way of is done again."""
+    table = Table("crm_heap_of", MetaData(), Column("customer_id", BigInteger, primary_key=True))
+    started: list[str] = []
+
+    def heap(version):
+        derived = PluginTable(table, derived=True, merge="recompute", erase="delete")
+        hooks = dict.fromkeys(("recompute_customers", "on_interactions_recorded"), raising)
+        return plugin("heap", version=version, tables=[derived], **hooks)
+
+    def start():
+        with Crm(postgresql, plugins=[heap("2")], durable=False) as crm:
+            started.append(crm.assembly.plugins[0].version)
+
+    with Crm(postgresql, plugins=[heap("1")], durable=False) as crm:
+        crm.record(draft("order.placed", key="1"))
+        crm.pay_debts()
+    starting = threading.Thread(target=start)
+    with (
+        psycopg.connect(dsn(postgresql)) as worker,
+        psycopg.connect(dsn(postgresql), autocommit=True) as admin,
+    ):
+        (pid,) = worker.execute("SELECT pg_backend_pid() FROM crm_customer FOR UPDATE").fetchall()
+        starting.start()
+        waits = (
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))"
+        )
+        while not admin.execute(waits, pid).fetchone()[0]:  # type: ignore[index]
+            assert starting.is_alive()
+        # It waits already, so it is the one that the server gives up.
+        worker.execute("SELECT 1 FROM crm_debt FOR NO KEY UPDATE")
+        worker.rollback()
+        starting.join(LONG)
+
+    assert ["2"] == started
 
 
 # --------------------------------------------------------------------------- several processes

@@ -116,11 +116,10 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
             clock=clock,
             critical=frozenset(critical),
         )
-        self._parts = Parts.of(self._runtime, self._open)
+        self._parts = Parts.of(self._runtime, self._open_beside)
         self._closed = False
         try:
-            with self._begin() as unit:
-                start(self._runtime, self._parts, unit)
+            self._retrying(lambda unit: start(self._runtime, self._parts, unit))
         except BaseException:
             database.close()
             raise
@@ -149,6 +148,12 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
         if self._worker is not None:
             self._worker.stop()
         self._closed = True
+        try:
+            self._stop_plugins()
+        finally:
+            self._runtime.database.close()
+
+    def _stop_plugins(self) -> None:
         stopping = self._runtime.assembly.of(Plugin.on_stopping)
         if stopping:
             with self._begin() as unit:
@@ -160,7 +165,6 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
                         lambda stop=stop, plugin=plugin: stop(unit.context(plugin), Stopping()),  # type: ignore[misc]
                     )
                 self._parts.recorder.record_decisions(unit)
-        self._runtime.database.close()
 
     def __enter__(self) -> Self:
         return self

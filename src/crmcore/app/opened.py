@@ -60,9 +60,19 @@ class Opened:
             self._worker.wake()
 
     @contextmanager
-    def _open(self, *, actor: str | None = None, isolation: str | None = None) -> Iterator[Unit]:
-        with self._runtime.database.begin(isolation=isolation) as connection:
+    def _open(self, *, actor: str | None = None) -> Iterator[Unit]:
+        with self._runtime.database.begin() as connection:
             yield Unit(self._runtime, connection, actor=actor)
+
+    @contextmanager
+    def _open_beside(self, *, isolation: str | None = None) -> Iterator[Unit]:
+        """
+        Open a transaction of the upkeep's own: no order hangs on it, so it spares critical plugins.
+
+        It wakes no worker, as whoever does the work looks again by itself.
+        """
+        with self._runtime.database.begin(isolation=isolation) as connection:
+            yield Unit(self._runtime, connection, spares_critical=True)
 
     def _retrying(self, work: Callable[[Unit], T], *, actor: str | None = None) -> T:
         for attempt in range(_RETRIES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar, Unpack
 
 from crmcore.app.opened import Opened
@@ -64,6 +65,8 @@ class Recording(Opened):
             )
 
         check_callable("work", work, "lambda tx: tx.record(...)")
+        if iscoroutinefunction(work):
+            raise InputError(f"work is {work!r}; a plain function is expected, not an async one")
 
         def joined(beneath: Joinable) -> T:
             with self.join(beneath, actor=actor) as tx:

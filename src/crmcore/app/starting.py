@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crmcore.app.parts import Parts
-from crmcore.errors import PluginError
+from crmcore.errors import PluginError, RetryTransaction
 from crmcore.hooks import Plugin, Started
 from crmcore.services import catalogue, timers
 from crmcore.services.runtime import Runtime
@@ -43,6 +43,8 @@ def start(runtime: Runtime, parts: Parts, unit: Unit) -> None:
     for plugin, start in runtime.assembly.of(Plugin.on_started):
         try:
             start(unit.context(plugin), Started())
+        except RetryTransaction:
+            raise
         except Exception as error:
             raise PluginError(
                 plugin.name, f"on_started raised {type(error).__name__}: {error}"

@@ -11,7 +11,9 @@ from crmcore.errors import InputError, PluginNotFoundError
 from crmcore.services import faults, timers
 from crmcore.services.cursors import count_waiting
 from crmcore.services.faults import Fault
-from crmcore.services.portion import Portion
+from crmcore.services.matches import Match
+from crmcore.services.merging import Merge
+from crmcore.services.portion import Portion, retried
 from crmcore.services.worker import POLL, Worker
 
 
@@ -86,9 +88,12 @@ class Upkeep(Opened):
         with self._read() as unit:
             agreed = [m for m in self._parts.people.duplicates(unit) if m.status == "agreed"]
         for each in agreed:
-            made = self.run_transaction(lambda tx, each=each: tx.merge_agreed(each))  # type: ignore[misc]
-            if made is not None:
+            if retried(self._runtime.database, lambda each=each: self._merge(each)):  # type: ignore[misc]
                 yield Portion(work="merges", done=1)
+
+    def _merge(self, agreed: Match) -> Merge | None:
+        with self._open_beside() as unit:
+            return self._parts.transaction(unit).merge_agreed(agreed)
 
     def start_worker(self, *, poll: float = POLL) -> Worker:
         """

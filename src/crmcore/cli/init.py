@@ -30,7 +30,11 @@ _SHOP_HELPS: Final = {
 
 
 @click.command
-@click.option("--force", is_flag=True, help="Write crm.toml anew if there is one.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Write crm.toml anew if there is one, and keep what it said beside it.",
+)
 @click.option("--currency", default="EUR", show_default=True, help="The shop's own currency.")
 @click.option("--zone", default="UTC", show_default=True, help="The shop's time zone, by its name.")
 @config_option
@@ -51,6 +55,8 @@ def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
     Calendar.named(zone)
     text = _configuration(currency, zone)
     before = path.read_bytes() if path.exists() else None
+    if before is not None:
+        path.with_name(f"{path.name}.before").write_bytes(before)
     path.write_text(text, encoding="utf-8")
     try:
         with shell.open() as crm:
@@ -62,6 +68,8 @@ def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
         _put_back(path, before)
         raise
     click.echo(f"Wrote {path}, with {', '.join(plugins) or 'no plugin, as none is installed'}.")
+    if before is not None:
+        click.echo(f"What it said before is in {path.name}.before.")
     click.echo(f"The database {database} is ready.")
 
 

@@ -12,9 +12,11 @@ import click
 from crmcore.cli.shell import Shell, config_option, pass_shell
 
 if TYPE_CHECKING:
+    from crmcore.app import Crm
     from crmcore.services.portion import Portion
     from crmcore.services.worker import Worker
 
+_LONGEST_PAUSE = 60.0
 _LOOK = 1.0  # seconds: not every system lets a signal end a wait that has no end
 
 
@@ -39,13 +41,38 @@ def worker(shell: Shell, once: bool, poll: float, verbose: bool) -> None:
     told what has been committed. On PostgreSQL several may run at once. SIGTERM and SIGINT end
     it, with exit code 0, when the portion in hand is done.
     """
-    with shell.open() as crm:
-        told = _tell if verbose else _keep_quiet
-        at_work = crm.worker(poll=poll, told=told)
-        if once:
-            _do_once(at_work)
+    told = _tell if verbose else _keep_quiet
+    if once:
+        with shell.open() as crm:
+            _do_once(crm.worker(poll=poll, told=told))
+        return
+    # A handler may come in between anything, and putting into this queue bears that.
+    asked: SimpleQueue[int] = SimpleQueue()
+    _on_signal(asked.put)
+    opened = _opened(shell, asked)
+    if opened is not None:
+        with opened:
+            _run(opened.worker(poll=poll, told=told), asked)
+
+
+def _opened(shell: Shell, asked: SimpleQueue[int]) -> Crm | None:
+    """Open the application as soon as its database can be; None if it is stopped before."""
+    from crmcore.errors import SchemaError, StorageError
+
+    pause = _LOOK
+    while True:
+        try:
+            return shell.open()
+        except SchemaError:
+            raise  # waiting does not mend that
+        except StorageError as error:
+            click.echo(f"Warning: the worker tries again in {pause:.0f} s: {error}", err=True)
+        try:
+            asked.get(timeout=pause)
+        except Empty:
+            pause = min(2 * pause, _LONGEST_PAUSE)
         else:
-            _run(at_work)
+            return None
 
 
 def _do_once(at_work: Worker) -> None:
@@ -54,10 +81,7 @@ def _do_once(at_work: Worker) -> None:
     at_work.once(lambda: bool(asked))
 
 
-def _run(at_work: Worker) -> None:
-    # A handler may come in between anything, and putting into this queue bears that.
-    asked: SimpleQueue[int] = SimpleQueue()
-    _on_signal(asked.put)
+def _run(at_work: Worker, asked: SimpleQueue[int]) -> None:
     at_work.start()
     while at_work.is_running:
         try:

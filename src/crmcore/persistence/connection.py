@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
 from sqlalchemy import Executable, inspect
@@ -23,6 +23,12 @@ Row = tuple[Any, ...]
 
 _CACHED = 512  # statements kept compiled for each driver; those of the core are about 60
 _COPIED = 64  # from so many rows on, COPY is cheaper than one statement for each
+# admin_shutdown, crash_shutdown, cannot_connect_now; 08 is the class of lost connections
+_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03"})
+_WAITED = "55P03"  # lock_not_available: after as long as SQLite would wait
+OPEN_ELSEWHERE: Final = (
+    "if this thread has a transaction of the shop's own open, use crm.join in it"
+)
 _RETRIED = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 _STARTING = int.from_bytes(b"crmcore", "big")  # a key among those of advisory locks
 _BUSY = 5  # SQLITE_BUSY, in the low byte of the extended code
@@ -188,6 +194,7 @@ class Connection:
     def wait_for_turn(self) -> None:
         """Let no other process start on this database until the transaction ends."""
         if not self.database.portable.is_sqlite:  # there a writer has the database for itself
+            self._run("SET LOCAL lock_timeout = 0", ())  # it may be making everything anew
             self._run(f"SELECT pg_advisory_xact_lock({_STARTING})", ())
 
     def have_customers_alone(self) -> None:
@@ -242,11 +249,21 @@ class Connection:
             raise translated(error, f"COPY {table}") from error
 
 
+def is_lost(error: BaseException) -> bool:
+    """Return whether an error means that the server has gone, and the transaction with it."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    return state in _SHUT_DOWN or state.startswith("08")
+
+
 def translated(error: BaseException, sql: str = "") -> StorageError:
     """Return what a driver raised, as an error of ours; *sql* is what it was about."""
     about = f" ({' '.join(sql.split())[:120]} ...)" if sql else ""
     said = " ".join(str(error).split())
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if state == _WAITED:
+        return StorageError(f"a lock was not to be had: {said}; {OPEN_ELSEWHERE}{about}")
+    if is_lost(error):
+        return RetryTransaction(f"the connection to the database was lost: {said}{about}")
     if state in _RETRIED:
         return RetryTransaction(f"two transactions stood in each other's way: {said}{about}")
     code = getattr(error, "sqlite_errorcode", None)

@@ -14,10 +14,17 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from crmcore.errors import ConfigurationError, StorageError
-from crmcore.persistence.connection import Connection, Statements, translated
+from crmcore.persistence.connection import (
+    OPEN_ELSEWHERE,
+    Connection,
+    Statements,
+    is_lost,
+    translated,
+)
 
 T = TypeVar("T")
 
+_WAIT = 30  # seconds for a lock
 _LOOKS, _PAUSE = 300, 0.05  # how often, and after how many seconds, a busy database is tried
 
 
@@ -37,9 +44,14 @@ class Database:
             # As many connections as threads have transactions; five of them are kept.
             options: dict[str, Any] = {"max_overflow": -1}
             if is_sqlite:
-                options = {"connect_args": {"timeout": 30}}
+                options = {"connect_args": {"timeout": _WAIT}}
             self.engine: Engine = create_engine(parsed, **options)
-        except (ArgumentError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"database {url!r} needs the driver {error.name!r}, which is not installed; "
+                "install crmcore[postgres]"
+            ) from error
+        except ArgumentError as error:
             raise ConfigurationError(
                 f"database {url!r} cannot be opened: {error}; a URL such as "
                 "'sqlite:///crm.db' is expected"
@@ -55,8 +67,8 @@ class Database:
         self._thread = threading.get_ident() if _in_memory(parsed) else None
         if self.portable.is_sqlite:
             _set_up_sqlite(self.engine, durable=durable)
-        elif not durable:
-            _give_up_durability(self.engine)
+        else:
+            _set_up_postgresql(self.engine, durable=durable)
 
     def once(self, name: str, build: Callable[[], T]) -> T:
         """Return what *build* made the first time it was asked for under *name*."""
@@ -83,8 +95,7 @@ class Database:
             RetryTransaction: If another transaction stood in the way; nothing is changed then.
             StorageError: If the database says no.
         """
-        if self._is_closed:
-            raise StorageError("the application has been closed; open another one")
+        self.check_open()
         if self._thread not in (None, threading.get_ident()):
             raise StorageError(
                 "a database in memory belongs to the thread that opened it; several threads "
@@ -102,7 +113,9 @@ class Database:
             try:
                 transaction = opened.begin()
             except self.statements.driver_error as error:
-                raise StorageError(f"no transaction could be opened: {error}") from error
+                raise StorageError(
+                    f"no transaction could be opened: {error}; {OPEN_ELSEWHERE}"
+                ) from error
             raw = opened.connection
             connection = Connection(
                 self, self.statements, raw.cursor(), new_cursor=raw.cursor, opened=opened
@@ -112,13 +125,24 @@ class Database:
                     yield connection
                 finally:
                     connection.close()
-            except BaseException:
+            except BaseException as error:
                 _roll_back(opened, transaction)
+                if is_lost(error.__cause__ or error):
+                    self.engine.dispose()  # the others that are kept are lost, too
                 raise
             try:
                 transaction.commit()
             except DBAPIError as error:
-                raise translated(error.orig or error) from error
+                cause = error.orig or error
+                if is_lost(cause):
+                    # It may have been committed or not: nobody is to do it again unasked.
+                    raise StorageError(f"the connection was lost in a commit: {cause}") from error
+                raise translated(cause) from error
+
+    def check_open(self) -> None:
+        """Raise `StorageError` if it has been closed."""
+        if self._is_closed:
+            raise StorageError("the application has been closed; open another one")
 
     def close(self) -> None:
         """Close every connection; nothing can be opened afterwards."""
@@ -160,10 +184,13 @@ def _in_memory(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
-def _give_up_durability(engine: Engine) -> None:
+def _set_up_postgresql(engine: Engine, *, durable: bool) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: Any, _: Any) -> None:
-        connection.execute("SET synchronous_commit = off")
+        # No longer than SQLite: who waits for a lock of their own thread would wait for ever.
+        connection.execute(f"SET lock_timeout = '{_WAIT}s'")
+        if not durable:
+            connection.execute("SET synchronous_commit = off")
         connection.commit()
 
 

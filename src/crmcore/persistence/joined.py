@@ -40,6 +40,7 @@ def join(database: Database, given: Joinable) -> Iterator[Connection]:
             back, and does it again.
         StorageError: If the database says no.
     """
+    database.check_open()
     borrowed = borrow(database, given)
     failed: BaseException | None = None
     finished = False

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from attrs import frozen
-from sqlalchemy import bindparam, delete, func, or_, select, update
+from sqlalchemy import Executable, bindparam, delete, func, or_, select, update
 
 from crmcore.domain.clock import SECOND
 from crmcore.persistence.connection import Connection
@@ -51,7 +51,29 @@ _next_due = (
     .order_by(backlog.c.run_at, backlog.c.customer_id)
     .limit(1)
 )
-_settled = delete(backlog).where(_of_customer)
+# Only what is still as it was read: a merge may have moved an earlier position there meanwhile.
+_unmoved = (
+    _of_customer
+    & (backlog.c.position_xid == bindparam("first_xid"))
+    & (backlog.c.position_id == bindparam("first_id"))
+)
+_settled = delete(backlog).where(_unmoved)
+_again = (
+    update(backlog)
+    .where(_unmoved)
+    .values(attempt=bindparam("tried"), run_at=bindparam("at"), parked_at=bindparam("parked"))
+)
+_onward = (
+    update(backlog)
+    .where(_unmoved)
+    .values(
+        position_xid=bindparam("xid"),
+        position_id=bindparam("id"),
+        attempt=0,
+        run_at=bindparam("at"),
+        parked_at=None,
+    )
+)
 _unpark = (
     update(backlog)
     .where(backlog.c.parked_at.is_not(None))
@@ -84,6 +106,14 @@ class Waiting:
     first: Position
     attempt: int = 0
 
+    @property
+    def key(self) -> Mapping[str, int]:
+        return {
+            "customer": self.customer_id,
+            "first_xid": self.first.xid,
+            "first_id": self.first.id,
+        }
+
 
 @frozen
 class Lease:
@@ -104,7 +134,7 @@ class Cursors:
     def __init__(self, portable: Portable) -> None:
         self._commits = Commits(portable)
         self._start = portable.insert(cursor).on_conflict_do_nothing()
-        self._put = portable.replace(backlog)
+        self._put = _put(portable)
         self._backlogged = select(backlog.c.customer_id).where(
             _of_plugin, portable.is_in(backlog.c.customer_id, "customers")
         )
@@ -212,7 +242,11 @@ class Cursors:
     def put_off(
         self, connection: Connection, lease: Lease, failed: Sequence[Waiting], now: int
     ) -> None:
-        """Let the rows of customers wait who have failed once more."""
+        """
+        Let the rows of customers wait who have failed, and are locked.
+
+        Whom a merge has given an earlier position meanwhile keeps that, and its time.
+        """
         connection.insert_rows(
             self._put,
             [
@@ -229,16 +263,43 @@ class Cursors:
             ],
         )
 
+    def put_off_again(
+        self, connection: Connection, lease: Lease, waiting: Waiting, now: int
+    ) -> None:
+        """Let the rows of a customer wait who has failed once more."""
+        connection.change(
+            _again,
+            **lease.key,
+            **waiting.key,
+            tried=waiting.attempt + 1,
+            at=next_try(now, waiting.attempt),
+            parked=parked_at(now, waiting.attempt),
+        )
+
     def go_on(
         self, connection: Connection, lease: Lease, waiting: Waiting, last: Position, now: int
     ) -> None:
         """Let a customer's rows wait from after *last* on, to be tried at once."""
-        row = (waiting.customer_id, last.xid, last.id + 1, 0, now, None)
-        connection.insert_rows(self._put, [(lease.plugin, lease.hook, *row)])
+        connection.change(_onward, **lease.key, **waiting.key, xid=last.xid, id=last.id + 1, at=now)
 
     def settle(self, connection: Connection, lease: Lease, waiting: Waiting) -> None:
         """Let a customer wait no longer: the cursor brings what comes."""
-        connection.change(_settled, **lease.key, customer=waiting.customer_id)
+        connection.change(_settled, **lease.key, **waiting.key)
+
+
+def _put(portable: Portable) -> Executable:
+    statement = portable.insert(backlog)
+    new, old = statement.excluded, backlog.c
+    is_earlier = or_(
+        new.position_xid < old.position_xid,
+        (new.position_xid == old.position_xid) & (new.position_id < old.position_id),
+    )
+    rest = [c.name for c in backlog.columns if c not in backlog.primary_key.columns.values()]
+    return statement.on_conflict_do_update(  # type: ignore[no-any-return]
+        index_elements=[c.name for c in backlog.primary_key.columns],
+        set_={name: new[name] for name in rest},
+        where=is_earlier,
+    )
 
 
 def count_waiting(connection: Connection) -> dict[str, int]:

@@ -153,7 +153,9 @@ class CustomerService:
         found: dict[str, Any] = {}
         for plugin, describe in self._describe:
             try:
-                answer = describe(unit.context(plugin), CustomerAsked(customer_id))
+                # What one plugin's statement breaks must not end the transaction for the others.
+                with unit.connection.savepoint():
+                    answer = describe(unit.context(plugin), CustomerAsked(customer_id))
                 if answer is not None:
                     found[plugin.name] = _facts(answer)
             except Exception as error:

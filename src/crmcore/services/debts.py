@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import frozen
 from sqlalchemy import Select, Text, bindparam, delete, select, true, update
 
-from crmcore.errors import PluginError
+from crmcore.errors import PluginError, RetryTransaction
 from crmcore.hooks import CustomerList, CustomersRecompute, Everyone, IdList, Plugin
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
@@ -257,6 +257,8 @@ class DebtService:
         """
         try:
             self.recompute(unit, plugin, Everyone())
+        except RetryTransaction:
+            raise
         except Exception as error:
             raise PluginError(
                 plugin.name, f"the rebuild raised {type(error).__name__}: {error}"

@@ -169,7 +169,10 @@ class Delivery:
                     Waiting(each.rows[0][_CUSTOMER], Position.of(each.rows[0]))
                     for each, _ in failures
                 ]
-                self._cursors.put_off(unit.connection, lease, failed, unit.now)
+                if failed:
+                    # A merge, which locks them too, is done then, or sees that they wait.
+                    self._runtime.identity.lock(unit.connection, [w.customer_id for w in failed])
+                    self._cursors.put_off(unit.connection, lease, failed, unit.now)
                 self._recorder.record_decisions(unit)
             return self._portion(plugin, told, failures)
 
@@ -196,7 +199,7 @@ class Delivery:
                 self._cursors.renew(connection, lease, unit.now)
                 failures = self._apply(unit, plugin, told)
                 if failures:
-                    self._cursors.put_off(connection, lease, [waiting], unit.now)
+                    self._cursors.put_off_again(connection, lease, waiting, unit.now)
                 elif len(rows) == AT_ONCE:
                     self._cursors.go_on(connection, lease, waiting, Position.of(rows[-1]), unit.now)
                 else:

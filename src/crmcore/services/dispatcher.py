@@ -73,9 +73,10 @@ class Dispatcher:
         except RetryTransaction:
             raise
         except Exception as error:
-            if plugin.name in self._critical:
+            if plugin.name in self._critical and not unit.spares_critical:
                 raise
             del decisions[before:]
+            unit.settled.clear()  # undoing gives locks back
             name = hook if isinstance(hook, str) else hook()
             faults.record_fault(
                 unit.connection, plugin=plugin.name, hook=name, now=unit.now, error=error
@@ -167,6 +168,7 @@ class Dispatcher:
         except RetryTransaction:
             raise
         except Exception:
+            unit.settled.clear()
             for call, count in zip(calls, before, strict=True):
                 del unit.context(call.plugin).decisions[count:]
         for call in calls:

@@ -48,6 +48,7 @@ def attempt(
         raise
     except Exception as error:
         del decisions[before:]
+        unit.settled.clear()  # undoing gives locks back
         return Failure(hook if isinstance(hook, str) else hook(), error)
 
 

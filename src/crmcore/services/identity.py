@@ -218,8 +218,9 @@ class IdentityService:
             )
             if self._portable.is_sqlite:
                 return known
-            seen = {owner: revision for owner, _, revision in named.values()} | dict(ids.values())
-            if not seen or self.lock(connection, seen) == seen:
+            # As pairs: between the two looks a merge may have raised somebody's revision.
+            seen = {(owner, revision) for owner, _, revision in named.values()} | {*ids.values()}
+            if not seen or {*self.lock(connection, dict(seen)).items()} == seen:
                 return known
         raise RetryTransaction("the customers were merged again and again while they were locked")
 

@@ -69,6 +69,13 @@ class Batch:
     new: Sequence[tuple[Any, ...]]
     selection: Selection
 
+    @classmethod
+    def of(cls, batches: Sequence[Batch]) -> Batch:
+        """Return several batches as one."""
+        ids = [each for batch in batches for each in batch.ids]
+        new = [row for batch in batches for row in batch.new]
+        return cls(ids=ids, new=new, selection=IdList(tuple(row[0] for row in new)))
+
 
 def _selection(ids: Sequence[int]) -> Selection:
     """Return ids as one block, where no other transaction has any in between."""

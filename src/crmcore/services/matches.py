@@ -25,6 +25,7 @@ _decide = (
     .where(_one)
     .values(status=bindparam("now_is"), decided_at=bindparam("at"), actor=bindparam("by"))
 )
+_reopen = update(match).where(_one, match.c.status == "agreed").values(status="open")
 _counts = (
     select(identifier.c.scheme, func.count())
     .where(identifier.c.customer_id.in_([bindparam("one"), bindparam("other")]))
@@ -140,10 +141,7 @@ class Matches:
         Raises:
             NotFoundError: If nothing is proposed of them.
         """
-        rows = connection.execute(_waiting)
-        present = identity.present(connection, {one, other, *(c for row in rows for c in row[:2])})
-        asked = {present[one], present[other]}
-        pairs = [row[:2] for row in rows if {present[row[0]], present[row[1]]} == asked]
+        pairs = self._waiting_of(connection, identity, one, other)
         if not pairs:
             raise NotFoundError(
                 f"nothing proposes that customers {one} and {other} are one; `crm duplicates` "
@@ -152,3 +150,19 @@ class Matches:
         for low, high in pairs:
             connection.change(_decide, one=low, other=high, now_is="rejected", at=now, by=actor)
         return len(pairs)
+
+    def reopen(
+        self, connection: Connection, identity: IdentityService, one: int, other: int
+    ) -> None:
+        """Note that two are agreed no longer, so that a person decides, or policy by what comes."""
+        for low, high in self._waiting_of(connection, identity, one, other):
+            connection.change(_reopen, one=low, other=high)
+
+    def _waiting_of(
+        self, connection: Connection, identity: IdentityService, one: int, other: int
+    ) -> list[tuple[int, int]]:
+        """Return the pairs, proposed or agreed, of who the two are at present."""
+        rows = connection.execute(_waiting)
+        present = identity.present(connection, {one, other, *(c for row in rows for c in row[:2])})
+        asked = {present[one], present[other]}
+        return [(low, high) for low, high, *_ in rows if {present[low], present[high]} == asked]

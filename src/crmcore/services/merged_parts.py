@@ -290,6 +290,11 @@ class Relations:
             rows.put(connection, [row])
 
 
+def ends_of(kept: Kept) -> set[int]:
+    """Return everybody who is at an end of the relations that a merge changed."""
+    return {row[end] for row, _ in kept for end in _ENDS}
+
+
 def _is_there(rows: OwnedRows, unit: Unit, row: Mapping[str, Any]) -> bool:
     present = map(rows.key_of, rows.of(unit.connection, row["customer_id"]))
     return rows.key_of(row) in list(present)

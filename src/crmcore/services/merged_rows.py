@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy
-from attrs import frozen
-from sqlalchemy import Index, Table, UniqueConstraint, and_, bindparam, column
+from attrs import field, frozen
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    and_,
+    bindparam,
+    cast,
+    column,
+)
+from sqlalchemy.types import NullType, TypeEngine
+from typing_extensions import override
 
 from crmcore.errors import StorageError
 from crmcore.persistence.connection import Connection, Row
@@ -34,6 +54,7 @@ class Shape:
     columns: tuple[str, ...]
     key: tuple[str, ...]
     uniques: tuple[tuple[str, ...], ...]
+    types: Mapping[str, TypeEngine[Any]] = field(repr=False)
 
     @classmethod
     def of(cls, table: Table) -> Shape:
@@ -45,7 +66,7 @@ class Shape:
             if isinstance(each, UniqueConstraint)
         ]
         groups += [tuple(i.columns.keys()) for i in table.indexes if _is_unique(i)]
-        return cls._made(table.name, table.columns.keys(), groups)
+        return cls._made(table.name, {c.name: c.type for c in table.columns}, groups)
 
     @classmethod
     def reflected(cls, connection: Connection, name: str) -> Shape | None:
@@ -60,27 +81,64 @@ class Shape:
         groups += [
             tuple(filter(None, i["column_names"])) for i in found.get_indexes(name) if i["unique"]
         ]
-        return cls._made(name, [c["name"] for c in found.get_columns(name)], groups)
+        return cls._made(name, {c["name"]: c["type"] for c in found.get_columns(name)}, groups)
 
     @classmethod
-    def _made(cls, name: str, columns: Iterable[str], groups: Sequence[tuple[str, ...]]) -> Shape:
+    def _made(
+        cls, name: str, types: Mapping[str, TypeEngine[Any]], groups: Sequence[tuple[str, ...]]
+    ) -> Shape:
         own = dict.fromkeys(tuple(group) for group in groups if OWNER in group)
-        return cls(name, tuple(columns), tuple(c for c in groups[0] if c != OWNER), tuple(own))
+        key = tuple(c for c in groups[0] if c != OWNER)
+        return cls(name, tuple(types), key, tuple(own), types)
 
 
 def _is_unique(index: Index) -> bool:
     return bool(index.unique)
 
 
+_PLAIN = (Integer, Numeric, String, Boolean, LargeBinary, DateTime, Date, NullType)
+
+
+class _AsText(TypeDecorator[str]):
+    """Values of another type, which the database itself casts to text, and back."""
+
+    impl = Text
+    cache_ok = False
+
+    def __init__(self, cast_to: TypeEngine[Any]) -> None:
+        super().__init__()
+        self._cast_to = cast_to
+
+    @override
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[str]:
+        return cast(column, Text)
+
+    @override
+    def bind_expression(self, bindvalue: BindParameter[Any]) -> ColumnElement[Any]:
+        return cast(bindvalue, self._cast_to)
+
+
+def _passed(kind: TypeEngine[Any], connection: Connection) -> TypeEngine[Any]:
+    """Return the type as which values of a column pass through here."""
+    found = kind.dialect_impl(connection.statements.dialect)
+    while isinstance(found, TypeDecorator):
+        found = found.impl_instance.dialect_impl(connection.statements.dialect)
+    if connection.database.portable.is_sqlite or isinstance(found, _PLAIN):
+        return NullType()
+    return _AsText(kind)
+
+
 class OwnedRows:
     """
     Moves the rows of one table from customer to customer.
 
-    Values pass through as the driver gives and takes them, whatever types the table declares.
+    Values pass through as the driver gives and takes them, or as text where JSON could not hold
+    them: such as a UUID, an array, or JSON itself.
     """
 
     def __init__(self, shape: Shape, connection: Connection) -> None:
-        table = sqlalchemy.table(shape.name, *(column(name) for name in shape.columns))
+        columns = [column(name, _passed(kind, connection)) for name, kind in shape.types.items()]
+        table = sqlalchemy.table(shape.name, *columns)
         insert = connection.database.portable.insert
         mine = table.c[OWNER] == bindparam("crm_owner")
         row = and_(mine, *(table.c[k] == bindparam(f"crm_key_{k}") for k in shape.key))
@@ -111,23 +169,31 @@ class OwnedRows:
         Returns the rows that moved, as they were, and those that were taken out of the table, as
         the survivor has rows of the same key.
         """
-        taken = {
-            (group, self._place(row, group, survivor))
-            for row in self.of(connection, survivor)
-            for group in self.shape.uniques
-        }
-        moved: list[dict[str, Any]] = []
-        shelved: list[dict[str, Any]] = []
-        for row in self.of(connection, merged):
-            collides = any(
-                (group, place) in taken
-                for group in self.shape.uniques
-                if (place := self._place(row, group, survivor)) is not None
-            )
-            (shelved if collides else moved).append(row)
+        theirs = self.of(connection, merged)
+        moved, shelved = self._parted(theirs, self.of(connection, survivor), survivor)
         connection.change_many(self._delete, [self._named(row, merged) for row in shelved])
         self.give(connection, moved, merged, survivor)
         return moved, shelved
+
+    def _parted(
+        self, rows: Sequence[dict[str, Any]], present: Iterable[Mapping[str, Any]], owner: int
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return those of *rows* that may be *owner*'s beside those *present*, and the others."""
+        taken = {
+            (group, self._place(row, group, owner))
+            for row in present
+            for group in self.shape.uniques
+        }
+        free: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
+        for row in rows:
+            collides = any(
+                (group, place) in taken
+                for group in self.shape.uniques
+                if (place := self._place(row, group, owner)) is not None
+            )
+            (others if collides else free).append(row)
+        return free, others
 
     def _place(
         self, row: Mapping[str, Any], group: tuple[str, ...], owner: int
@@ -142,6 +208,21 @@ class OwnedRows:
         """Give the rows of these keys from one customer to another; returns how many there were."""
         named = [{**self._named(key, giver), "crm_to": taker} for key in keys]
         return connection.change_many(self._give, named)
+
+    def give_back(
+        self, connection: Connection, keys: Iterable[Mapping[str, Any]], giver: int, taker: int
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """
+        Give rows of these keys back, but for those in whose place the taker has another by now.
+
+        Returns how many there were, and those taken out of the table instead.
+        """
+        wanted = {tuple(key[k] for k in self.shape.key) for key in keys}
+        there = self.of(connection, giver)
+        back = [row for row in there if tuple(self.key_of(row).values()) in wanted]
+        free, left = self._parted(back, self.of(connection, taker), taker)
+        self.drop(connection, left, giver)
+        return self.give(connection, free, giver, taker), left
 
     def drop(self, connection: Connection, keys: Iterable[Mapping[str, Any]], owner: int) -> None:
         """Delete a customer's rows of these keys."""
@@ -180,8 +261,6 @@ def _encoded(value: Any, where: str) -> Any:
             return {"datetime": value.isoformat()}
         case date():
             return {"date": value.isoformat()}
-        case dict():
-            return {"json": json.dumps(value)}
     raise StorageError(
         f"{where} holds a {type(value).__name__}, which a merge cannot put aside; integers, "
         "text, bytes, decimals and instants are expected"
@@ -198,6 +277,4 @@ def _decoded(value: Any) -> Any:
             return datetime.fromisoformat(text)
         case {"date": text}:
             return date.fromisoformat(text)
-        case {"json": text}:
-            return text
     return value

@@ -29,6 +29,7 @@ from crmcore.services.merged_parts import (
     Part,
     Relations,
     Timers,
+    ends_of,
 )
 from crmcore.services.merged_rows import OwnedRows, Shape, decoded, encoded
 from crmcore.services.runtime import Runtime
@@ -156,6 +157,7 @@ class MergeService:
         row = (merge_id, survivor, merged, unit.now, unit.actor, reason, "{}", None, None)
         connection.insert_rows(statements.insert_merge, [row])
         connection.change(statements.point, who=merged, into=survivor)
+        unit.settled.discard(merged)
         connection.change(statements.touch, who=survivor)
         identifiers = connection.change(statements.rename, giver=merged, taker=survivor)
         count = connection.change(statements.note_moved, wanted=merge_id, giver=merged)
@@ -261,6 +263,8 @@ class MergeService:
         for name, part in self._parts.items():
             part.undo(unit, pair, kept[name])
         returned = dict(self._return_owned(unit, pair, kept["tables"]))
+        if any("left" in each for each in kept["tables"].values()):
+            connection.change(statements.shelve, wanted=merge_id, put_aside=json.dumps(kept))
         self._recompute(unit, pair)
         unclear = connection.execute(
             statements.unclear, keeper=survivor, wanted=merge_id, first=pair.first_since
@@ -278,20 +282,22 @@ class MergeService:
 
     def _open(self, unit: Unit, merge_id: int) -> tuple[Pair, dict[str, Any]]:
         """Return a merge that may be undone, its customers locked, and what was put aside."""
-        identity = self._runtime.identity
-        identity.lock(unit.connection, self._read(unit, merge_id)[1:3])
+        row = self._read(unit, merge_id)
+        kept = json.loads(row[6])
+        # A relation goes back to whom it was of; so nobody at its ends may be another by now.
+        touched = {row[1], row[2], *ends_of(kept["relations"])}
+        self._runtime.identity.lock(unit.connection, touched)
         row = self._read(unit, merge_id)  # again, since somebody else may have undone it meanwhile
-        survivor, merged, shelved, undone_at = row[1], row[2], row[6], row[7]
+        survivor, merged, undone_at = row[1], row[2], row[7]
         if undone_at is not None:
             raise MergeError(f"merge {merge_id} was undone before")
-        both = json_list((survivor, merged))
-        later = unit.connection.execute(self._later, wanted=merge_id, customers=both)[0][0]
+        customers = json_list(touched)
+        later = unit.connection.execute(self._later, wanted=merge_id, customers=customers)[0][0]
         if later is not None:
             raise MergeError(
-                f"merge {later} came after merge {merge_id} and touches the same customers; "
-                f"undo {later} first"
+                f"merge {later} came after merge {merge_id} and touches the same customers, "
+                f"or whom they are related to; undo {later} first"
             )
-        kept = json.loads(shelved)
         return Pair(merge_id, survivor, merged, kept["first_since"]), kept
 
     def _read(self, unit: Unit, merge_id: int) -> Sequence[Any]:
@@ -319,7 +325,9 @@ class MergeService:
                 continue  # the plugin was purged meanwhile
             rows = OwnedRows.cached(connection, shape)
             keys = [decoded(key) for key in kept["moved"]]
-            count = rows.give(connection, keys, pair.survivor, pair.merged)
+            count, left = rows.give_back(connection, keys, pair.survivor, pair.merged)
+            if left:  # what was written for the merged one meanwhile stays; this is kept aside
+                kept["left"] = [encoded(row, name) for row in left]
             count += rows.put(connection, [decoded(row) for row in kept["shelved"]])
             yield name, count
 

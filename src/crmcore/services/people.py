@@ -13,6 +13,7 @@ from crmcore.services import relations
 from crmcore.services.matches import Match, Matches
 from crmcore.services.merging import Merge, MergeService, Unmerged
 from crmcore.services.proving import Proofs, Proven
+from crmcore.services.registration import Name
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -47,6 +48,16 @@ class People:
             CustomerNotFoundError: If nobody is known by the identifier.
             InputError: If it is neither an id nor an identifier.
         """
+        name = self._checked(known)
+        if isinstance(name, int):
+            return name
+        found = self.runtime.identity.find(unit.connection, [name]).get(name)
+        if found is None:
+            raise CustomerNotFoundError(Identifier(*name))
+        return found
+
+    def _checked(self, known: Known) -> int | Name:
+        """Return an id as it is, or an identifier in its scheme's form."""
         if type(known) is int:
             if abs(known) > _LARGEST:  # which PostgreSQL would not even look for
                 raise CustomerNotFoundError(f"customer {known}")
@@ -57,11 +68,7 @@ class People:
                 "Identifier('email', 'ada@example.com'), is expected"
             )
         known = self.runtime.identity.schemes.normalised(known)
-        name = known.scheme, known.value
-        found = self.runtime.identity.find(unit.connection, [name]).get(name)
-        if found is None:
-            raise CustomerNotFoundError(known)
-        return found
+        return known.scheme, known.value
 
     def id_of(self, unit: Unit, known: Known) -> int:
         """Return the present id of a customer: the survivor's, where they were merged."""
@@ -73,11 +80,14 @@ class People:
     def merge(self, unit: Unit, survivor: Known, merged: Known, reason: str | None) -> Merge:
         """See `Crm.merge`."""
         check_text("reason", reason)
-        both = self.find(unit, survivor), self.find(unit, merged)
-        return self.merging.merge(unit, *both, reason)
+        given = self._look_up(unit, survivor, merged)
+        # Not the present id of an id: who was merged already is refused.
+        into = survivor if isinstance(survivor, int) else given[0]
+        gone = merged if isinstance(merged, int) else given[1]
+        return self.merging.merge(unit, into, gone, reason)
 
     def merge_agreed(self, unit: Unit, agreed: Match) -> Merge | None:
-        """Merge what policy agreed to; None, if it is agreed to no longer."""
+        """Merge what policy agreed to; None, if that is no longer so, or they no longer fit."""
         if not isinstance(agreed, Match):
             raise InputError(f"{agreed!r} is no match; one that Crm.duplicates gives is expected")
         identity, connection = self.runtime.identity, unit.connection
@@ -85,6 +95,7 @@ class People:
         if agreed not in self.matches.waiting(connection, identity):
             return None
         if not self.matches.fits(connection, agreed.customer, agreed.other):
+            self.matches.reopen(connection, identity, agreed.customer, agreed.other)
             return None
         reason = f"by policy: {agreed.words}"
         return self.merging.merge(unit, agreed.customer, agreed.other, reason)
@@ -101,7 +112,7 @@ class People:
 
     def reject(self, unit: Unit, one: Known, other: Known) -> int:
         """See `Crm.reject_duplicate`."""
-        both = self.id_of(unit, one), self.id_of(unit, other)
+        both = self._look_up(unit, one, other)  # locked, or who records would decide anew
         identity, connection = self.runtime.identity, unit.connection
         return self.matches.reject(connection, identity, *both, now=unit.now, actor=unit.actor)
 
@@ -117,17 +128,22 @@ class People:
     def relate(self, unit: Unit, who: Known, name: str, whom: Known) -> bool:
         """See `Transaction.relate`."""
         relations.check(name)
-        both = self._locked(unit, who, whom)
+        both = self._look_up(unit, who, whom)
         return relations.relate(unit.connection, both[0], name, both[1], unit.now)
 
     def unrelate(self, unit: Unit, who: Known, name: str, whom: Known) -> bool:
         """See `Transaction.unrelate`."""
         relations.check(name)
-        both = self._locked(unit, who, whom)
+        both = self._look_up(unit, who, whom)
         return relations.unrelate(unit.connection, both[0], name, both[1])
 
-    def _locked(self, unit: Unit, who: Known, whom: Known) -> tuple[int, int]:
+    def _look_up(self, unit: Unit, one: Known, other: Known) -> tuple[int, int]:
         """Return the present ids of two, locked, so that no merge takes them away."""
-        asked = self.find(unit, who), self.find(unit, whom)
-        given = self.runtime.identity.look_up(unit.connection, (), set(asked)).given
-        return given[asked[0]].customer_id, given[asked[1]].customer_id
+        asked = self._checked(one), self._checked(other)
+        names = {each for each in asked if not isinstance(each, int)}
+        ids = {each for each in asked if isinstance(each, int)}
+        found = self.runtime.identity.look_up(unit.connection, names, ids)
+        for name in names - found.named.keys():
+            raise CustomerNotFoundError(Identifier(*name))
+        owners = [found.given[e] if isinstance(e, int) else found.named[e] for e in asked]
+        return owners[0].customer_id, owners[1].customer_id

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from crmcore.domain.interaction import Draft
-from crmcore.errors import CrmError
+from crmcore.domain.interaction import Draft, Origin
+from crmcore.errors import CrmError, RetryTransaction
 from crmcore.hooks import (
     IdList,
     InteractionsRecorded,
@@ -75,7 +75,7 @@ class Recorder:
             if not decided:
                 return
             trail.append(_named(decided))
-            batch = self._append(unit, decided, decided_by_plugins=True)
+            batch = self._append_decided(unit, decided)
         left = self._dispatch(unit, batch, changed)
         if left:
             self._break_off(unit, left, trail)
@@ -96,12 +96,35 @@ class Recorder:
     ) -> None:
         """Record what was decided outside of a batch, such as on a timer, and spread it."""
         decided = [*refused, *self.take_decisions(unit)]
-        batch = self._append(unit, decided, decided_by_plugins=True) if decided else None
+        batch = self._append_decided(unit, decided) if decided else None
         if batch is not None or changed:
             self.spread(unit, batch, changed)
 
+    def _append_decided(self, unit: Unit, decided: Sequence[Encoded]) -> Batch:
+        """
+        Write what plugins decided; what cannot be written harms nothing but itself.
+
+        It is left out, with a fault of whoever decided it: such as a cancellation, without an
+        amount, of an order that nobody knows.
+        """
+        try:
+            with unit.connection.savepoint():
+                return self._append(unit, decided, origin="decided")
+        except RetryTransaction:
+            raise
+        except CrmError as error:
+            if len(decided) > 1:
+                return Batch.of([self._append_decided(unit, [each]) for each in decided])
+            name = decided[0].draft.source.removeprefix("plugin:")
+            if name in self._runtime.critical and not unit.spares_critical:
+                raise
+            faults.record_fault(
+                unit.connection, plugin=name, hook="record", now=unit.now, error=error
+            )
+            return Batch.of([])
+
     def _append(
-        self, unit: Unit, encoded: Sequence[Encoded], *, decided_by_plugins: bool = False
+        self, unit: Unit, encoded: Sequence[Encoded], *, origin: Origin = "observed"
     ) -> Batch:
         def rate(currency: str, minor: int, at: int) -> int | None:
             return self._dispatcher.base_amount(unit, currency, minor, at)
@@ -111,7 +134,7 @@ class Recorder:
             encoded,
             unit.take_ids,
             now=unit.now,
-            origin="decided" if decided_by_plugins else "observed",
+            origin=origin,
             rate=rate,
         )
 
@@ -122,6 +145,7 @@ class Recorder:
         refused: list[Encoded] = []
         changes = list(changed)
         if batch is not None and batch.new:
+            unit.settled.update(row[_CUSTOMER] for row in batch.new)
             for lifecycle in self._lifecycles:
                 moved = lifecycle.follow(unit, batch.new)
                 changes += moved.changed
@@ -217,7 +241,7 @@ class Recorder:
         )
         for plugin in sorted({encoded.draft.source for encoded in left}):
             name = plugin.removeprefix("plugin:")
-            if name in self._runtime.critical:
+            if name in self._runtime.critical and not unit.spares_critical:
                 raise error
             faults.record_fault(
                 unit.connection, plugin=name, hook="rounds", now=unit.now, error=error

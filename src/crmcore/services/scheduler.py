@@ -139,6 +139,8 @@ class Scheduler:
         plugin = self._plugins[batch.plugin]
         with self._begin(isolation=None if batch.of_customers else CONSISTENT) as unit:
             claimed = timers.claim(unit.connection, batch)
+            if batch.of_customers:
+                unit.settled.update(each.timer.customer_id or 0 for each in claimed)
             late = bool(claimed) and is_recorded_since(unit.connection, batch.due)
             failures = failing(
                 claimed, lambda some: self._call(unit, plugin, batch, some, late=late)

@@ -12,8 +12,8 @@ from sqlalchemy import Executable, Table, bindparam, func, select
 from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.domain.timer import HOUR, CatchUp
-from crmcore.errors import InputError, ModeError
-from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
+from crmcore.errors import CustomerNotFoundError, InputError, ModeError
+from crmcore.hooks import Facts, Fold, Mode, Plugin, PluginTable, Selected
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.portable import Portable, json_list
@@ -25,20 +25,30 @@ from crmcore.services.opening import TIME_RUN, Opening
 from crmcore.services.runtime import Runtime
 
 _NEVER = 2**63 - 1
+OWNER = "customer_id"
 
 
 class Unit:
     """One transaction of one application: the unit in which all is kept or nothing."""
 
     def __init__(
-        self, runtime: Runtime, connection: Connection, *, actor: str | None = None
+        self,
+        runtime: Runtime,
+        connection: Connection,
+        *,
+        actor: str | None = None,
+        spares_critical: bool = False,
     ) -> None:
         self.runtime = runtime
         self.connection = connection
         self.actor = actor
+        self.spares_critical = spares_critical
+        """Whether a critical plugin is treated as the others are: no order of the shop is in it."""
         self.now = runtime.clock.now()
         self.passed: set[int] = set()
         """The instants at which something fell due, or will, as facts were recorded."""
+        self.settled: set[int] = set()
+        """Customers who are locked, and merged into nobody, such as those of a batch."""
         self.raised: list[tuple[str, str, Exception]] = []
         """What plugins raised, by plugin and hook, where only reading is allowed."""
         self._contexts: dict[str, PluginContext] = {}
@@ -48,14 +58,18 @@ class Unit:
     def whole(self) -> Iterator[None]:
         """Undo all that is done inside if it raises, so that the shop may catch it and go on."""
         self.look_again()
+        self.settled.clear()
+        passed = set(self.passed)
+        decided = {name: len(each.decisions) for name, each in self._contexts.items()}
         try:
             with self.connection.savepoint():
                 yield
         except BaseException:
             self._opening = None
-            self.passed.clear()
-            for context in self._contexts.values():
-                context.decisions.clear()
+            self.settled.clear()  # undoing gives locks back
+            self.passed = passed
+            for name, context in self._contexts.items():
+                del context.decisions[decided.get(name, 0) :]
             raise
 
     @property
@@ -70,7 +84,11 @@ class Unit:
         if self.connection.database.portable.is_sqlite:
             return self.opening.take_ids(self.connection, count)
         # Asked for again under the lock: another transaction may have left a debt meanwhile.
+        before = self._opening
         self._opening = Opening.read(self.connection, taking_id=count == 1)
+        if before is not None:
+            # How far time has run for a portion of customers, which is not written down yet.
+            self._opening.time_run = max(before.time_run, self._opening.time_run)
         if count == 1:
             return range(self._opening.last_interaction, self._opening.last_interaction + 1)
         return self._opening.take_ids(self.connection, count)
@@ -177,7 +195,9 @@ class PluginContext:
         self._connection.change_many(statement, rows)
 
     def write(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._own(table)
+        policy = self._own(table).merge
+        if self.mode == "live" and policy != "keep_both" and OWNER in table.columns:
+            rows = self._settle(rows)
         database = self._connection.database
         statement = database.once(f"replace {table.name}", lambda: database.portable.replace(table))
         self._connection.change_many(statement, rows)
@@ -206,7 +226,7 @@ class PluginContext:
             self._plugin.name,
             key,
             due,
-            customer,
+            self._settled(customer),
             catch_up=catch_up,
             grace=grace,
         )
@@ -214,10 +234,13 @@ class PluginContext:
 
     def cancel_timer(self, key: str, customer: int | None = None) -> None:
         self._live("cancel a timer")
-        timers.cancel_timer(self._connection, self._plugin.name, key, customer)
+        whose = self._settled(customer)
+        timers.cancel_timer(self._connection, self._plugin.name, key, whose)
 
     def find_timer(self, key: str, customer: int | None = None) -> int | None:
-        return timers.find_timer(self._connection, self._plugin.name, key, customer)
+        # Not locked, since it is asked where nothing can be written, too.
+        whose = self._settled(customer, lock=False)
+        return timers.find_timer(self._connection, self._plugin.name, key, whose)
 
     def latest(
         self,
@@ -248,6 +271,39 @@ class PluginContext:
                 "only live hooks decide"
             )
 
+    def _settled(self, customer: int | None, *, lock: bool = True) -> int | None:
+        """
+        Return the id a customer has now, locked, so that no merge takes them away.
+
+        An id that is no customer's is returned as it is.
+        """
+        if not customer or customer in self._unit.settled:
+            return customer
+        identity = self._unit.runtime.identity
+        try:
+            if lock:
+                found = identity.look_up(self._connection, (), [customer])
+                return found.given[customer].customer_id
+            return identity.present(self._connection, [customer])[customer]
+        except CustomerNotFoundError:
+            return customer
+
+    def _settle(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return rows of a plugin's table as those of whom their customers are now, locked."""
+        asked = {row.get(OWNER) for row in rows} - self._unit.settled
+        wanted = [each for each in asked if isinstance(each, int)]
+        if not wanted:
+            return rows
+        present: dict[Any, Any]
+        try:
+            given = self._unit.runtime.identity.look_up(self._connection, (), wanted).given
+            present = {each: owner.customer_id for each, owner in given.items()}
+        except CustomerNotFoundError:
+            present = {each: self._settled(each) for each in sorted(wanted)}
+        if all(each == owner for each, owner in present.items()):
+            return rows
+        return [{**row, OWNER: present.get(row[OWNER], row[OWNER])} for row in rows]
+
     def _check_currencies(self, drafts: Iterable[Draft]) -> None:
         """Refuse a foreign amount nobody can convert here, where the plugin can be told."""
         base = self._unit.runtime.currency
@@ -258,9 +314,11 @@ class PluginContext:
                 "plugin answers choose_exchange_rate"
             )
 
-    def _own(self, table: Table) -> None:
-        if table.name not in {own.table.name for own in self._plugin.tables}:
-            raise InputError(f"{table.name!r} is not a table of plugin {self._plugin.name!r}")
+    def _own(self, table: Table) -> PluginTable:
+        for own in self._plugin.tables:
+            if own.table.name == table.name:
+                return own
+        raise InputError(f"{table.name!r} is not a table of plugin {self._plugin.name!r}")
 
 
 def _latest(portable: Portable, kinds: Collection[str]) -> Executable:

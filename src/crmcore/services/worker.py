@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Final, Self
 
 from crmcore.domain.arguments import check_positive
@@ -64,18 +65,34 @@ class Worker:
         """
         Do everything that is due, what follows from it too, and return how many portions it was.
 
-        *stop* is asked after each portion.
+        *stop* is asked after each portion. What fails keeps nothing else from being done; the
+        first error is raised at the end.
         """
-        count, before = 0, -1
-        while count > before:
-            before = count
-            for work in self._works:
-                for portion in work():
-                    count += 1
-                    self._told(portion)
-                    if stop():
-                        return count
+        count = 0
+        errors: list[Exception] = []
+        with closing(self._portions(errors)) as portions:
+            for portion in portions:
+                count += 1
+                self._told(portion)
+                if stop():
+                    break
+        if errors:
+            raise errors[0]
         return count
+
+    def _portions(self, errors: list[Exception]) -> Generator[Portion, None, None]:
+        """Yield what the works do, in turn, until none does anything; who fails is left out."""
+        works, is_idle = list(self._works), False
+        while not is_idle:
+            is_idle = True
+            for work in list(works):
+                try:
+                    for portion in work():
+                        is_idle = False
+                        yield portion
+                except Exception as error:
+                    errors.append(error)
+                    works.remove(work)
 
     def run(self, stop: threading.Event) -> None:
         """
