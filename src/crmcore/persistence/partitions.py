@@ -61,6 +61,14 @@ def check_partitions(connection: Connection, wanted: int) -> None:
         )
 
 
+_SEQUENCES: Final = text(
+    "SELECT d.objid::regclass::text, a.attname FROM pg_depend d "
+    "JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' "
+    "JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
+    "WHERE d.refobjid = to_regclass(:whole) AND d.deptype = 'a'"
+)
+
+
 def follow_partitions(connection: Connection, created: Table) -> None:
     """
     Cut a table that was just created into as many partitions as the database has.
@@ -103,10 +111,13 @@ def _cut(connection: Connection, name: str, count: int) -> None:
     database = connection.sqlalchemy
     keys = [_key(*row) for row in database.execute(_KEYS, {"whole": name}).all()]
     indexes = [row[0] for row in database.execute(_INDEXES, {"whole": name}).all()]
+    counted = database.execute(_SEQUENCES, {"whole": name}).all()
     statements = (
         f"ALTER TABLE {name} RENAME TO {name}_whole",
         f"CREATE TABLE {name} (LIKE {name}_whole INCLUDING ALL EXCLUDING INDEXES) "
         f"PARTITION BY HASH ({CUSTOMER})",
+        # What numbers a column would be dropped with the table that it was made for.
+        *(f"ALTER SEQUENCE {sequence} OWNED BY {name}.{column}" for sequence, column in counted),
         f"DROP TABLE {name}_whole",
         *(f"ALTER TABLE {name} ADD CONSTRAINT {key}" for key in keys),
         *indexes,
