@@ -151,7 +151,7 @@ def review(at):
         plugin = crm.plugin(Tiering)
         with crm._begin() as unit:
             plugin.review_now(unit.context(plugin), at)
-            crm._recorder.record_decisions(unit)
+            crm._parts.recorder.record_decisions(unit)
 
     return run
 
