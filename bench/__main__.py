@@ -33,7 +33,8 @@ The ratios are those of pairs of samples, crmcore's just after the bare driver's
 median and the highest. Rows are those inserted, updated or deleted for each interaction;
 statements those of each commit or view, with BEGIN and COMMIT; both bare / crmcore. The bare
 driver holds one connection and writes rows that are ready, in the same transactions, on the same
-tables, with the same indexes and pragmas; crmcore takes a connection from the pool each time."""
+tables, with the same indexes and pragmas; crmcore takes a connection from the pool each time.
+On PostgreSQL the time of the server's process counts on both sides."""
 
 
 def summary(lines: list[Line], sizes: Sizes) -> str:
