@@ -322,6 +322,14 @@ def test_every_table_of_customers_is_answered_for():
         "crm_relation",
         "crm_match",
         "crm_moved",
+        "crm_consent",
+        "crm_brake",
+        "crm_zone",
+        "crm_message",
+        "crm_attempt",
+        "crm_task",
+        "crm_access",
+        "crm_erasure",
     }
     found = {t.name for t in metadata.sorted_tables if "customer_id" in t.columns}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import re
@@ -162,6 +163,7 @@ class TestUpgrade:
         steps = migrate(old)
 
         after = contents(old)
+        after["crm_setting"].remove({"setting": "points", "setting_value": "missing"})
         assert [("crmcore", number) for number in range(2, REVISION + 1)] == [
             (step.component, step.revision) for step in steps
         ]
@@ -180,6 +182,23 @@ class TestUpgrade:
         assert {(None, 0)} == {(r["merged_into"], r["revision"]) for r in after["crm_customer"]}
         assert {(0, 0)} == {(r["attempt"], r["run_at"]) for r in after["crm_debt"]}
         assert {("late", None)} == {(r["catch_up"], r["skip_after"]) for r in after["crm_timer"]}
+
+    def test_contact_points(self, old):
+        """What needs the shop's secret is filled in at the next start, as it would be recorded."""
+        migrate(old)
+        lacking = {(row["bucket"],) for row in contents(old)["crm_customer"]}
+        with Crm(old, plugins=[Notebook()], clock=VirtualClock(LAST), secret="the shop's own"):
+            pass
+
+        after = contents(old)
+        key = b"the shop's own"
+        for row in after["crm_identifier"]:
+            named = f"{row['scheme']}:{row['identifier_value']}".encode()
+            assert hmac.new(key, named, "sha256").hexdigest()[:32] == row["point"]
+        for row in after["crm_customer"]:
+            assert int(row["reference"][:15], 16) % (2**31 - 1) == row["bucket"]
+        assert {(None,)} == lacking
+        assert {"setting": "points", "setting_value": "there"} in after["crm_setting"]
 
     def test_same_schema(self, old, tmp_path):
         """The core's tables are then what a new database has; those of plugins are untouched."""

@@ -6,6 +6,7 @@ from crmcore.app.parts import Parts
 from crmcore.errors import PluginError, RetryTransaction
 from crmcore.hooks import Plugin, Started
 from crmcore.services import catalogue, timers
+from crmcore.services.points import fill_points
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -25,6 +26,7 @@ def start(runtime: Runtime, parts: Parts, unit: Unit) -> None:
         unit.connection, "plugins", [plugin.name for plugin in assembly]
     )
     unseen = catalogue.note_enabled(unit.connection, "lifecycles", assembly.lifecycles)
+    fill_points(unit.connection, runtime.identity)
     timers.unpark(unit.connection, unit.now)
     parts.delivery.start(unit)
     parts.debts.put_off_no_longer(unit)

@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
+from crmcore.domain.consent import CONSENT_KINDS
 from crmcore.domain.kind import Kind, personal
 from crmcore.domain.structuring import Erased
 
@@ -150,6 +151,7 @@ CORE_KINDS: Final = (
         payload=StageRefused,
         description="A guard kept a customer in their stage.",
     ),
+    *CONSENT_KINDS,
 )
 """In the order in which they happen within one instant, which decides between equal times."""
 

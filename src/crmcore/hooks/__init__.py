@@ -17,6 +17,15 @@ from crmcore.hooks.lifecycle import (
     StagesChanged,
 )
 from crmcore.hooks.markers import hookimpl, hookspec
+from crmcore.hooks.message import (
+    DeliveriesChanged,
+    DeliveryChanged,
+    Hold,
+    MessageClaimed,
+    MessageHooks,
+    MessagesClaimed,
+    MessagesProposed,
+)
 from crmcore.hooks.plugin import (
     Curve,
     CustomersRecompute,
@@ -26,15 +35,35 @@ from crmcore.hooks.plugin import (
     Started,
     Stopping,
 )
+from crmcore.hooks.privacy import CustomerErased, CustomerExported, Erasure, PrivacyHooks
 from crmcore.hooks.selection import CustomerList, Everyone, IdList, IdRange, Selected, Selection
+from crmcore.hooks.settings import choice, whole
 from crmcore.hooks.shop import ExchangeRateWanted, ShopHooks
 from crmcore.hooks.tables import Keep, PluginTable
 from crmcore.hooks.timer import TimerHooks, TimersDue
 
-SPECS = (PluginHooks, CustomerHooks, InteractionHooks, LifecycleHooks, TimerHooks, ShopHooks)
+SPECS = (
+    PluginHooks,
+    CustomerHooks,
+    InteractionHooks,
+    LifecycleHooks,
+    MessageHooks,
+    PrivacyHooks,
+    TimerHooks,
+    ShopHooks,
+)
 
 
-class Plugin(PluginHooks, CustomerHooks, InteractionHooks, LifecycleHooks, TimerHooks, ShopHooks):
+class Plugin(
+    PluginHooks,
+    CustomerHooks,
+    InteractionHooks,
+    LifecycleHooks,
+    MessageHooks,
+    PrivacyHooks,
+    TimerHooks,
+    ShopHooks,
+):
     """
     The base class of every plugin; a subclass is an attrs class of its own settings.
 
@@ -66,13 +95,19 @@ __all__ = [
     "Context",
     "Curve",
     "CustomerAsked",
+    "CustomerErased",
+    "CustomerExported",
     "CustomerHooks",
     "CustomerList",
     "CustomersRecompute",
+    "DeliveriesChanged",
+    "DeliveryChanged",
+    "Erasure",
     "Everyone",
     "ExchangeRateWanted",
     "Facts",
     "Fold",
+    "Hold",
     "IdList",
     "IdRange",
     "InteractionDrafted",
@@ -80,10 +115,15 @@ __all__ = [
     "InteractionsRecorded",
     "Keep",
     "LifecycleHooks",
+    "MessageClaimed",
+    "MessageHooks",
+    "MessagesClaimed",
+    "MessagesProposed",
     "Mode",
     "Plugin",
     "PluginHooks",
     "PluginTable",
+    "PrivacyHooks",
     "Refuse",
     "Report",
     "ReportResult",
@@ -97,6 +137,8 @@ __all__ = [
     "Stopping",
     "TimerHooks",
     "TimersDue",
+    "choice",
     "hookimpl",
     "hookspec",
+    "whole",
 ]

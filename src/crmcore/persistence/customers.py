@@ -21,6 +21,11 @@ customer = Table(
     whole("merged_into", nullable=True),
     # Goes up whenever identifiers move to or from them: who looked before has to look again.
     whole("revision", server_default="0"),
+    # A number below `crmcore.domain.holdout.PRIME` that follows from the reference; NULL: from
+    # an older crmcore, until the shop is first started with this one.
+    whole("bucket", nullable=True),
+    # When the shop forgot who they are.
+    whole("erased_at", nullable=True),
 )
 
 # Keyed by its own value, so that everything else can be partitioned by customer.
@@ -33,6 +38,8 @@ identifier = Table(
     # Whose it was when it was recorded; a merge leaves it, so that it can be undone.
     whole("recorded_for"),
     whole("recorded_at"),
+    # Its keyed hash, by which consent knows it; NULL as with a customer's bucket.
+    text("point", nullable=True),
     PrimaryKeyConstraint("scheme", "identifier_value"),
     Index("crm_identifier_customer", "customer_id"),
     sqlite_with_rowid=False,

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from crmcore.domain.customer import Customer
+from crmcore.domain.holdout import bucket_of
 from crmcore.domain.identity import Identifier, SchemeRegistry
 from crmcore.errors import CustomerNotFoundError, RetryTransaction
 from crmcore.persistence.connection import Connection
@@ -257,18 +258,24 @@ class IdentityService:
         )
         owners = [book.owner_of(names) for names in named]
         new_customers = [
-            (made, now, self.keyed_hash(first), None, 0) for made, first in book.customers
+            (made, now, name, None, 0, bucket_of(name), None)
+            for made, first in book.customers
+            for name in (self.keyed_hash(first),)
         ]
         connection.insert_rows(_insert_customer, new_customers)
         # In one order everywhere, so that two transactions cannot wait for each other.
-        new_identifiers = [(*new, now) for new in sorted(book.identifiers)]
+        point_of = self.point_of
+        new_identifiers = [
+            (*new, now, point_of(new[0], new[1])) for new in sorted(book.identifiers)
+        ]
         if connection.insert_rows(self._insert_identifier, new_identifiers) < len(new_identifiers):
             raise IdentifierTaken("another transaction registered the same identifier")
         return owners, book.ties
 
     def add(self, connection: Connection, name: Name, owner: Owner, now: int) -> None:
         """Give an identifier that nobody has to a customer; raises `IdentifierTaken`."""
-        if not connection.insert_rows(self._insert_identifier, [(*name, *owner, now)]):
+        row = (*name, *owner, now, self.point_of(*name))
+        if not connection.insert_rows(self._insert_identifier, [row]):
             raise IdentifierTaken("another transaction registered the same identifier")
 
     def is_guest(self, connection: Connection, customer_id: int) -> bool:
@@ -329,6 +336,11 @@ class IdentityService:
     def keyed_hash(self, text: str) -> str:
         """Return 128 bits of HMAC-SHA-256 under the database's own secret, as hexadecimal."""
         return hmac.digest(self._secret, text.encode(), hashlib.sha256).hex()[:32]
+
+    def point_of(self, scheme: str, value: str) -> str:
+        """Return the keyed hash of a contact point; that of a guest's address is the address's."""
+        proven = self.schemes[scheme].guest_of if scheme in self.schemes else None
+        return self.keyed_hash(f"{proven or scheme}:{value}")
 
     def without_addresses(self, key: str | None) -> str | None:
         """Return *key*, or its hash where it looks like an address or a phone number."""

@@ -1,0 +1,135 @@
+"""Where plugins take part in what the shop says: whether, how, and by whom it is carried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from sqlalchemy import FromClause
+
+from crmcore.domain.consent import Purpose
+from crmcore.domain.message import Channel, Content, Delivery, Message, Outcome, State
+from crmcore.hooks.markers import hookspec
+
+if TYPE_CHECKING:
+    from crmcore.hooks.context import Context
+
+
+@frozen(kw_only=True)
+class MessagesProposed:
+    """
+    Messages that are about to be planned or claimed, and that every gate of the core lets go.
+
+    All are of one key's kind: planned together, or claimed together for one channel.
+
+    Attributes:
+        customers: A table expression with a row and a column `customer_id` for each customer, to
+            join with the plugin's own tables.
+        size: How many customers there are.
+        at: The instant it is about, in microseconds.
+    """
+
+    customers: FromClause = field(eq=False, repr=False)
+    size: int
+    key: str | None
+    plugin: str | None
+    purpose: Purpose
+    channel: str
+    at: int
+
+
+@frozen(kw_only=True)
+class Hold:
+    """
+    A customer's message may not go.
+
+    Attributes:
+        not_before: The instant from which it may go, in microseconds; None: it is withheld.
+    """
+
+    customer_id: int = field(kw_only=False)
+    reason: str
+    not_before: int | None = None
+
+
+@frozen
+class MessageClaimed:
+    """A message is about to be handed to its channel."""
+
+    message: Message
+    content: Content
+
+
+@frozen(kw_only=True)
+class MessagesClaimed:
+    """
+    Messages to be delivered now, all of one channel.
+
+    Attributes:
+        deliveries: At most as many as the channel takes at once.
+    """
+
+    channel: Channel
+    deliveries: Sequence[Delivery]
+
+
+@frozen(kw_only=True)
+class DeliveryChanged:
+    """What became of one message."""
+
+    message: Message
+    before: State
+
+
+@frozen
+class DeliveriesChanged:
+    """What became of some messages."""
+
+    changes: Sequence[DeliveryChanged]
+
+
+class MessageHooks:
+    """Where plugins take part in what the shop says: whether, how, and by whom it is carried."""
+
+    @hookspec
+    def register_channels(self) -> Iterable[Channel]:
+        """Contribute channels that this plugin delivers on; called once, at start."""
+
+    @hookspec
+    def guard_message(self, ctx: Context, event: MessagesProposed) -> Iterable[Hold] | None:
+        """
+        Name those customers whose message may not go, or not yet; None: all may.
+
+        Called with a batch, when messages are planned and again when they are claimed, so answer
+        with one statement. Any hold wins, and of several instants the latest. If the plugin
+        raises, none of the batch goes for now: they wait, with the fault as their reason.
+        """
+
+    @hookspec
+    def prepare_message(self, ctx: Context, event: MessageClaimed) -> Content | None:
+        """
+        Change what a message says just before it is handed over, by returning it; None leaves it.
+
+        Called once for each message, outside any transaction; plugins are asked in order. If the
+        plugin whose message it is raises, the message is deferred, so that nothing half-written
+        goes out; if another does, the content stays as it was.
+        """
+
+    @hookspec
+    def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
+        """
+        Hand messages to whoever carries them, and return one outcome for each, in their order.
+
+        Called for the plugin that registered the channel only, outside any transaction, after it
+        was committed that they are handed over. If the plugin raises, nobody knows what became of
+        those that were handed over: they are `unknown`.
+        """
+
+    @hookspec
+    def on_deliveries_changed(self, ctx: Context, event: DeliveriesChanged) -> None:
+        """
+        Take what became of messages into the plugin's tables, in the transaction that settles it.
+
+        If the plugin raises, it leaves a fault, and the outcome stays.
+        """
