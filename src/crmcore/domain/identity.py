@@ -276,8 +276,9 @@ class SchemeRegistry:
             value = each.value
             if not scheme.is_normal(value):
                 value = _normalised(scheme, value).value
-            if not scheme.blocks(value) and (each.scheme, value) not in self._blocked:
-                kept.append((each.scheme, value))
+            name = each.scheme, value
+            if not scheme.blocks(value) and name not in self._blocked:
+                kept.append(name)
         if len(kept) < 2:
             return tuple(kept)
         # Those of one rank keep the order in which they were given.

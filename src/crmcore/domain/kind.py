@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 from attrs import Factory, field, frozen
 
+from crmcore.domain.plain import PlainPayload
 from crmcore.domain.structuring import (
     ERASED,
     ESCAPED_NUL,
@@ -53,6 +54,8 @@ class Kind:
             they read.
         aliases: Other names accepted for it.
         sign: What its amount does to the customer's revenue: 1 adds, -1 takes away, 0 nothing.
+        follows: Whether it is told of something earlier, as a delivery, a refund or a bounce is:
+            it brings nobody back whom the shop has forgotten.
     """
 
     name: str = field(kw_only=False)
@@ -61,6 +64,7 @@ class Kind:
     upcasters: Mapping[int, Upcaster] = field(factory=dict)
     aliases: tuple[str, ...] = ()
     sign: Literal[-1, 0, 1] = 0
+    follows: bool = False
     description: str = ""
     personal_fields: frozenset[str] = field(
         init=False,
@@ -130,6 +134,7 @@ class KindRegistry:
         self._names: dict[str, Kind] = {}
         self._converter = strict_converter()
         self._primitive: set[str] = set()
+        self._plain: dict[str, PlainPayload] = {}
         self._hooks: dict[str, Callable[[Any, Any], Any]] = {}
         for kind in kinds:
             self.add(kind)
@@ -142,6 +147,9 @@ class KindRegistry:
                 raise ValueError(f"{name!r} already names {self._names[name].name!r}")
         if all(is_primitive(each.type) for each in attrs.fields(kind.payload)):
             self._primitive.add(kind.name)
+        plain = PlainPayload.of(kind.payload, kind.personal_fields)
+        if plain is not None:
+            self._plain[kind.name] = plain
         self._kinds[kind.name] = kind
         self._names.update(dict.fromkeys((kind.name, *kind.aliases), kind))
 
@@ -177,8 +185,10 @@ class KindRegistry:
         """
         if payload is None:
             payload = {}
-        if kind.payload is Nothing and payload == {}:
-            return "{}", None
+        if type(payload) is dict and (plain := self._plain.get(kind.name)) is not None:
+            encoded = plain.encode(payload)
+            if encoded is not None:
+                return encoded
         if type(payload) is dict or isinstance(payload, Mapping):
             values = dict(payload)
         elif isinstance(payload, kind.payload):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Final, Literal, NamedTuple
 
 from attrs import define, field, frozen
@@ -221,7 +222,8 @@ class Position:
 
     def is_beyond(self, fact: Fact) -> bool:
         """Return whether facts or time have already been folded that come after *fact*."""
-        if self.last_fact is not None and fact[:4] < self.last_fact:
+        # Of two that are equal as far as the shorter goes, the longer is not the lesser one.
+        if self.last_fact is not None and fact < self.last_fact:
             return True
         return self.entered_at is not None and fact.occurred_at < self.entered_at
 
@@ -275,14 +277,19 @@ class Machine:
         }
         self._phases = {stage.name: stage.phase for stage in lifecycle.stages}
         self._by_fact: dict[tuple[str, str], list[_Way]] = {}
-        self._by_time: dict[str, list[_Way]] = {}
+        by_time: dict[str, list[_Way]] = {}
         for edge in lifecycle.edges:
             way = _Way.of(edge, self._counters)
             for source in self._phases if edge.source == ANY else [edge.source]:
                 for kind in edge.on:
                     self._by_fact.setdefault((source, kind), []).append(way)
                 if edge.quiet_days is not None:
-                    self._by_time.setdefault(source, []).append(way)
+                    by_time.setdefault(source, []).append(way)
+        # Neighbours that differ by their condition fall due together: at one midnight, not each.
+        self._by_time = {
+            source: [(days, [*same]) for days, same in groupby(ways, lambda way: way.days)]
+            for source, ways in by_time.items()
+        }
 
     def start(self) -> Position:
         """Return where everyone starts."""
@@ -302,8 +309,16 @@ class Machine:
         """
         changes: list[Change] = []
         for fact in facts:
-            self._run_until(position, fact.occurred_at, refused, changes)
-            self._take(position, fact, refused, changes)
+            at, _, _, _, interaction_id, kind = fact
+            self._run_until(position, at, refused, changes)
+            for place, addition in self._adds[kind]:
+                position.counts[place] += addition
+            position.last_fact = fact[:4]
+            position.last_interaction = interaction_id
+            ways = self._by_fact.get((position.stage, kind))
+            if ways is not None:
+                self._go(position, ways, at, fact.evidence, refused, changes)
+            position.next_at = self._next(position, at)
         self._run_until(position, now, refused, changes)
         return changes
 
@@ -314,82 +329,55 @@ class Machine:
         refused: Collection[Step],
         changes: list[Change],
     ) -> None:
-        while position.next_at is not None and position.next_at <= instant:
-            due = position.next_at
-            evidence = f"time/{due}"
+        while (due := position.next_at) is not None and due <= instant:
             since = position.quiet_since
-            for way in self._by_time[position.stage]:
-                target = self._target(way, position)
-                if (
-                    target != position.stage
-                    and self._calendar.midnight_after(since, days=way.days) == due
-                    and _fits(way, position.counts)
-                    and (position.stage, target, evidence) not in refused
+            for days, ways in self._by_time[position.stage]:
+                if self._calendar.midnight_after(since, days=days) == due and self._go(
+                    position, ways, due, f"time/{due}", refused, changes
                 ):
-                    self._enter(position, way, due, position.last_interaction, evidence, changes)
-                    position.next_at = self._next(position)
+                    position.next_at = self._next(position, due)
                     break
             else:  # refused: the stage stays, and the next edge gets its turn
-                position.next_at = self._next(position, after=due)
+                position.next_at = self._next(position, since, after=due)
 
-    def _take(
-        self, position: Position, fact: Fact, refused: Collection[Step], changes: list[Change]
-    ) -> None:
-        for place, addition in self._adds[fact.kind]:
-            position.counts[place] += addition
-        position.last_fact = fact[:4]
-        position.last_interaction = fact.interaction_id
-        for way in self._by_fact.get((position.stage, fact.kind), ()):
-            target = self._target(way, position)
-            if target == position.stage or not _fits(way, position.counts):
-                continue
-            evidence = fact.evidence
-            if (position.stage, target, evidence) not in refused:
-                at = fact.occurred_at
-                self._enter(position, way, at, fact.interaction_id, evidence, changes)
-                break
-        position.next_at = self._next(position)
-
-    def _enter(
+    def _go(
         self,
         position: Position,
-        way: _Way,
+        ways: Iterable[_Way],
         at: int,
-        caused_by: int | None,
         evidence: str,
+        refused: Collection[Step],
         changes: list[Change],
-    ) -> None:
-        target = self._target(way, position)
-        changes.append(Change(position.stage, target, at, way.reason, caused_by, evidence))
-        if self._phases[target] != self._phases[position.stage]:
-            position.before_phase = position.stage
-        position.stage = target
-        position.entered_at = at
-        position.reason = way.reason
-        position.caused_by = caused_by
-        position.changes += 1
+    ) -> bool:
+        """Go the first of these ways that is open and that nobody refused; tell if there is one."""
+        stage, counts = position.stage, position.counts
+        for target, reason, _, place, low, high in ways:
+            if target == PREVIOUS:
+                target = position.before_phase or self.lifecycle.initial
+            if target == stage or not (place is None or low <= counts[place] <= high):
+                continue
+            if refused and (stage, target, evidence) in refused:
+                continue
+            if self._phases[target] != self._phases[stage]:
+                position.before_phase = stage
+            position.stage = target
+            position.entered_at = at
+            position.reason = reason
+            position.caused_by = cause = position.last_interaction
+            position.changes += 1
+            changes.append(Change(stage, target, at, reason, cause, evidence))
+            return True
+        return False
 
-    def _target(self, way: _Way, position: Position) -> str:
-        if way.target != PREVIOUS:
-            return way.target
-        return position.before_phase or self.lifecycle.initial
-
-    def _next(self, position: Position, after: int | None = None) -> int | None:
-        ways = self._by_time.get(position.stage)
-        if ways is None:
-            return None
-        since, counts = position.quiet_since, position.counts
+    def _next(self, position: Position, since: int, after: int | None = None) -> int | None:
+        """Return when time moves *position* on, which has been quiet since then."""
+        counts = position.counts
         found: int | None = None
-        days = due = 0
-        for way in ways:
-            if way.place is None or way.low <= counts[way.place] <= way.high:
-                if way.days != days:  # edges that differ by their condition fall due together
-                    days = way.days
+        for days, ways in self._by_time.get(position.stage, ()):
+            for _, _, _, place, low, high in ways:
+                if place is None or low <= counts[place] <= high:
                     due = self._calendar.midnight_after(since, days=days)
-                if (found is None or due < found) and (after is None or due > after):
-                    found = due
+                    if (found is None or due < found) and (after is None or due > after):
+                        found = due
+                    break
         return found
-
-
-def _fits(way: _Way, counts: Sequence[int]) -> bool:
-    return way.place is None or way.low <= counts[way.place] <= way.high

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,16 +147,24 @@ class Connection:
 
         No two rows have the same key, unless what is there already stays as it is.
         """
-        if not rows:
+        return self.insert_made(statement, len(rows), rows)
+
+    def insert_made(self, statement: Executable, count: int, rows: Iterable[Row]) -> int:
+        """
+        Run an `insert(table)` as `insert_rows` does, for *count* rows made as they are asked for.
+
+        Thousands of rows that wait in a list are gone through by each collection of garbage.
+        """
+        if not count:
             return 0
         prepared = self.statements.prepare(statement)
-        if prepared.copied_into and len(rows) >= _COPIED and self._copies:
-            return self._copy(prepared, prepared.copied_into, rows)
-        given: Sequence[Any] = rows
+        if prepared.copied_into and count >= _COPIED and self._copies:
+            return self._copy(prepared, prepared.copied_into, count, rows)
+        given: Iterable[Any] = rows
         if not prepared.positional:
-            given = [dict(zip(prepared.names, row, strict=True)) for row in rows]
-        if len(given) == 1:
-            return int(self._run(prepared.sql, given[0]).rowcount)
+            given = (dict(zip(prepared.names, row, strict=True)) for row in rows)
+        if count == 1:
+            return int(self._run(prepared.sql, next(iter(given))).rowcount)
         return self._run_many(prepared.sql, given)
 
     @contextmanager
@@ -218,18 +226,18 @@ class Connection:
             raise translated(error, sql) from error
         return cursor
 
-    def _run_many(self, sql: str, rows: Sequence[Any]) -> int:
+    def _run_many(self, sql: str, rows: Iterable[Any]) -> int:
         try:
             self._cursor.executemany(sql, rows)
         except self.statements.driver_error as error:
             raise translated(error, sql) from error
         return int(self._cursor.rowcount)
 
-    def _copy(self, prepared: Prepared, into: CopiedInto, rows: Sequence[Row]) -> int:
+    def _copy(self, prepared: Prepared, into: CopiedInto, count: int, rows: Iterable[Row]) -> int:
         """Bring rows to the server by COPY: beside the table first, where some may be there."""
         if not into.on_conflict:
             self._copy_rows(into.table, into.columns, rows)
-            return len(rows)
+            return count
         self._run(f"CREATE TEMPORARY TABLE crm_put (LIKE {into.table}) ON COMMIT DROP", ())
         self._copy_rows("pg_temp.crm_put", into.columns, rows)
         written = self._run(
@@ -240,7 +248,7 @@ class Connection:
         self._run("DROP TABLE pg_temp.crm_put", ())
         return int(written)
 
-    def _copy_rows(self, table: str, columns: str, rows: Sequence[Row]) -> None:
+    def _copy_rows(self, table: str, columns: str, rows: Iterable[Row]) -> None:
         try:
             with self._cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                 for row in rows:

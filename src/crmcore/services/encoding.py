@@ -86,15 +86,17 @@ class Encoder:
         minor, currency = self._amount(draft)
         if minor is not None and kind.sign < 0:
             minor = -abs(minor)
+        at, key, subject = draft.occurred_at, draft.source_key, draft.subject
+        without_addresses = self._identity.without_addresses
         return Encoded(
             kind,
             draft,
             names,
-            None if draft.occurred_at is None else to_instant(draft.occurred_at),
+            None if at is None else to_instant(at),
             payload,
             personal,
             minor,
             currency,
-            self._identity.without_addresses(draft.source_key),
-            self._identity.without_addresses(draft.subject),
+            None if key is None else without_addresses(key),
+            None if subject is None else without_addresses(subject),
         )

@@ -249,7 +249,7 @@ class IdentityService:
             IdentifierTaken: If another transaction registered one of them at the same time.
         """
         found = known.named
-        unknown = sum(not any(name in found for name in names) for names in named)
+        unknown = sum([found.keys().isdisjoint(names) for names in named])
         book = Registration(
             self.schemes,
             found,

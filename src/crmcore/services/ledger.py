@@ -243,9 +243,11 @@ class Ledger:
         found: Iterator[Owner] = iter(())
         if unnamed:
             resolved, ties = self._identity.resolve(connection, known, unnamed, now)
-            found = iter(resolved)
             if ties:
                 self._matches.propose(connection, ties, now)
+            if len(unnamed) == len(drafts):
+                return resolved
+            found = iter(resolved)
         return [
             next(found) if d.draft.customer is None else known.given[d.draft.customer]
             for d in drafts

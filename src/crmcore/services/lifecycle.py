@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -13,7 +14,7 @@ from sqlalchemy import func, select
 from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.domain.kinds import RANKS, STAGE_REFUSED
-from crmcore.domain.lifecycle import Change, Fact, Lifecycle, Machine, Position, Step
+from crmcore.domain.lifecycle import Change, Lifecycle, Machine, Position, Step
 from crmcore.hooks import Plugin, StageChanged, StageChangeProposed
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
@@ -89,19 +90,20 @@ class LifecycleService:
         if not facts:
             return moved
         customers = sorted({customer_id for customer_id, _ in facts})
-        standings = self._positions.load(unit.connection, customers)
+        known = self._positions.load(unit.connection, customers)
+        standings = []
         late = set()
-        current: dict[Key, tuple[Standing, list[Fact]]] = {}
         for key, new in facts.items():
-            standing = standings.get(key)
+            standing = known.get(key)
             if standing is None:
                 standing = Standing(key, self._machine.start(), self.lifecycle.initial)
-            if standing.position.is_beyond(new[0]):
+            elif standing.position.is_beyond(new[0]):
                 late.add(key[0])
-            else:
-                current[key] = standing, new
-        in_time = {key: both for key, both in current.items() if key[0] not in late}
-        self._fold(unit, in_time, moved)
+            standing.facts = new
+            standings.append(standing)
+        if late:
+            standings = [standing for standing in standings if standing.key[0] not in late]
+        self._fold(unit, standings, moved)
         if late:
             self._fold_anew(unit, late, moved, decide=True)
         return moved
@@ -111,7 +113,7 @@ class LifecycleService:
         claimed = self._positions.claim_due(unit.connection, due, most=_MOVED_AT_ONCE)
         moved = Moved(customers=len(claimed))
         standings = self._positions.load_due(unit.connection, due, claimed)
-        self._fold(unit, {s.key: (s, []) for s in standings}, moved, until=due)
+        self._fold(unit, standings, moved, until=due)
         next_at = self._positions.next_due(unit.connection)
         return evolve(moved, left=next_at is not None and next_at <= due)
 
@@ -128,7 +130,7 @@ class LifecycleService:
     def _fold(
         self,
         unit: Unit,
-        standings: dict[Key, tuple[Standing, list[Fact]]],
+        standings: Sequence[Standing],
         moved: Moved,
         *,
         until: int | None = None,
@@ -137,31 +139,30 @@ class LifecycleService:
         decide: bool = True,
     ) -> None:
         """Fold each standing's facts, and time as far as it has run; save what came of it."""
-        steps: list[tuple[Any, ...]] = []
-        row_of, recorded_at = self._positions.change_row, unit.now
+        recorded_at = unit.now
         now = unit.opening.time_run if until is None else until
         guarded = decide and self._dispatcher.guards_stages
-        for key, (standing, facts) in standings.items():
-            position = standing.position
-            first = position.changes + 1
-            known = refused.get(key, ()) if refused else ()
+        for standing in standings:
+            known = refused.get(standing.key, ()) if refused else ()
             if guarded:
-                allowed = (taken or {}).get(key, set())
-                changes = self._guarded(unit, standing, facts, now, known, allowed, moved)
-                position = standing.position
+                allowed = (taken or {}).get(standing.key, set())
+                changes = self._guarded(unit, standing, now, known, allowed, moved)
             else:
-                changes = self._machine.fold(position, facts, now, known)
-            if changes:
-                for number, step in enumerate(changes, start=first):
-                    steps.append(row_of(key, number, step, recorded_at))
-                if until is None:
-                    self._note_passed(unit, changes)
+                changes = self._machine.fold(standing.position, standing.facts, now, known)
+            standing.changes = changes
+            if until is None:
+                for step in changes:
+                    if step.evidence.startswith("time/"):
+                        unit.passed.add(step.effective_at)
             # Where time has yet to catch up, as with old facts just imported, a stage is passing.
-            if decide and (position.next_at is None or position.next_at > recorded_at):
+            next_at = standing.position.next_at
+            if decide and (next_at is None or next_at > recorded_at):
                 self._announce(standing, moved)
+        # In the order of their keys, in which neighbours share a page: a tenth cheaper on SQLite.
+        in_order = sorted(standings, key=attrgetter("key"))
         # Positions first: written over, they tell a stricter transaction that it was overtaken.
-        self._positions.save(unit.connection, [standing for standing, _ in standings.values()])
-        self._positions.add_changes(unit.connection, steps)
+        self._positions.save(unit.connection, in_order)
+        self._positions.add_changes(unit.connection, in_order, recorded_at)
 
     def _fold_anew(
         self, unit: Unit, customers: Collection[int], moved: Moved, *, decide: bool
@@ -171,16 +172,16 @@ class LifecycleService:
         refused = self._refused(connection, customers)
         taken = self._positions.steps_of(connection, customers) if decide else {}
         self._positions.forget(connection, customers)
-        standings = {}
+        standings = []
         for key, facts in self._positions.facts_of(connection, customers).items():
             # A rebuild tells nobody of a past that was not told when it happened.
             fresh = self.lifecycle.initial if decide else ""
             announced = before[key].announced if key in before else fresh
-            standings[key] = Standing(key, self._machine.start(), announced), facts
+            standings.append(Standing(key, self._machine.start(), announced, facts))
         passed = set(unit.passed)
         self._fold(unit, standings, moved, refused=refused, taken=taken, decide=decide)
         unit.passed = passed
-        untold = [standing for standing, _ in standings.values() if not standing.announced]
+        untold = [standing for standing in standings if not standing.announced]
         for standing in untold:
             standing.announced = standing.position.stage
         self._positions.save(connection, untold)
@@ -200,7 +201,6 @@ class LifecycleService:
         self,
         unit: Unit,
         standing: Standing,
-        facts: Sequence[Fact],
         now: int,
         refused: Collection[Step],
         allowed: set[Step],
@@ -212,7 +212,7 @@ class LifecycleService:
         while True:
             trial: Position = copy.copy(start)
             trial.counts = list(start.counts)
-            changes = self._machine.fold(trial, facts, now, refused)
+            changes = self._machine.fold(trial, standing.facts, now, refused)
             for change in changes:
                 if change.step in allowed:
                     continue
@@ -261,9 +261,6 @@ class LifecycleService:
             ),
             decided=True,
         )
-
-    def _note_passed(self, unit: Unit, changes: Iterable[Change]) -> None:
-        unit.passed |= {c.effective_at for c in changes if c.evidence.startswith("time/")}
 
     def _announce(self, standing: Standing, moved: Moved) -> None:
         position = standing.position

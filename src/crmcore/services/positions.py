@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import define
@@ -21,20 +21,30 @@ Key = tuple[int, str]
 
 @define(eq=False)
 class Standing:
-    """A position with the key it belongs to, and the stage automation was last told of."""
+    """
+    A position with the key it belongs to.
+
+    Attributes:
+        announced: The stage automation was last told of.
+        facts: Those it is yet to be moved through, in order.
+        changes: The steps it took when it was.
+    """
 
     key: Key
     position: Position
     announced: str
+    facts: Sequence[Fact] = ()
+    changes: Sequence[Change] = ()
 
     def row(self, lifecycle: str) -> tuple[Any, ...]:
         """Return the row of `crm_stage`, in the order of its columns."""
+        customer, subject = self.key
         at = self.position
         last = at.last_fact or (0, 0, "", "")
         return (
-            self.key[0],
+            customer,
             lifecycle,
-            self.key[1],
+            subject,
             at.stage,
             at.entered_at,
             at.before_phase,
@@ -49,22 +59,45 @@ class Standing:
         )
 
 
-def _from_row(row: Sequence[Any]) -> Standing:
-    (customer, _, subject, name, entered, before, reason, caused_by, counts, *last) = row
-    at, rank, source, key, interaction_id, changes, next_at, announced = last
+def _change_rows(
+    standings: Iterable[Standing], lifecycle: str, now: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of `crm_stage_change`, each history numbered on from where it was."""
+    for each in standings:
+        (customer, subject), steps = each.key, each.changes
+        number = each.position.changes - len(steps)
+        for source, target, at, reason, cause, evidence in steps:
+            number += 1
+            yield (
+                customer,
+                lifecycle,
+                subject,
+                number,
+                source,
+                target,
+                at,
+                now,
+                reason,
+                cause,
+                evidence,
+            )
+
+
+def _from_row(row: tuple[Any, ...]) -> Standing:
+    (customer, _, subject, name, entered, before, reason, caused_by, counts) = row[:9]
     position = Position(
         name,
-        [int(count) for count in counts.split()],
-        entered_at=entered,
-        before_phase=before,
-        reason=reason,
-        caused_by=caused_by,
-        last_fact=(at, rank, source, key),
-        last_interaction=interaction_id,
-        changes=changes,
-        next_at=next_at,
+        [*map(int, counts.split())],
+        entered,
+        before,
+        reason,
+        caused_by,
+        last_fact=row[9:13],
+        last_interaction=row[13],
+        changes=row[14],
+        next_at=row[15],
     )
-    return Standing((customer, subject), position, announced)
+    return Standing((customer, subject), position, announced=row[16])
 
 
 _mine = stage.c.lifecycle == bindparam("lifecycle")
@@ -198,28 +231,14 @@ class Positions:
         return found
 
     def save(self, connection: Connection, standings: Sequence[Standing]) -> None:
-        connection.insert_rows(self._replace, [s.row(self._name) for s in standings])
+        """Write where each stands."""
+        rows = (standing.row(self._name) for standing in standings)
+        connection.insert_made(self._replace, len(standings), rows)
 
-    def change_row(self, key: Key, number: int, step: Change, now: int) -> tuple[Any, ...]:
-        """Return the row of a step, which is the *number*th of its history."""
-        at, reason, cause = step.effective_at, step.reason, step.caused_by
-        return (
-            key[0],
-            self._name,
-            key[1],
-            number,
-            step.from_stage,
-            step.to_stage,
-            at,
-            now,
-            reason,
-            cause,
-            step.evidence,
-        )
-
-    def add_changes(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add steps to histories, as `change_row` makes them."""
-        connection.insert_rows(_insert_changes, rows)
+    def add_changes(self, connection: Connection, standings: Sequence[Standing], now: int) -> None:
+        """Add the steps that were taken to their histories."""
+        count = sum([len(standing.changes) for standing in standings])
+        connection.insert_made(_insert_changes, count, _change_rows(standings, self._name, now))
 
     def forget(self, connection: Connection, customers: Iterable[int]) -> None:
         """Delete what these customers' facts led to, to fold them anew."""
