@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy
 
-from bench import bulk, dispatch, postgres, single, statement, view
+from bench import bulk, dispatch, gate, postgres, single, statement, view
 from bench.sample import Spread
 from bench.sizes import FULL, QUICK, Sizes
 from bench.table import Line, rendered
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "view": view.measure,
     "dispatch": dispatch.measure,
     "statement": statement.measure,
+    "gate": gate.measure,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

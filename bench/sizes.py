@@ -20,6 +20,7 @@ class Sizes:
         views: Customers looked at in a sample.
         dispatches: Batches of one interaction that ten plugins are told of, in a sample.
         selects: How often a sample runs the statement of a review or report.
+        recipients: Customers a message is planned for in a sample.
     """
 
     rounds: int
@@ -31,6 +32,7 @@ class Sizes:
     views: int
     dispatches: int
     selects: int
+    recipients: int
 
 
 FULL = Sizes(
@@ -43,6 +45,7 @@ FULL = Sizes(
     views=500,
     dispatches=5_000,
     selects=5,
+    recipients=100_000,
 )
 QUICK = Sizes(
     rounds=3,
@@ -54,4 +57,5 @@ QUICK = Sizes(
     views=50,
     dispatches=500,
     selects=5,
+    recipients=2_000,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crmcore.app import Crm
+    from crmcore.app.desk import Desk
     from crmcore.domain.clock import (
         Calendar,
         Clock,
@@ -16,13 +17,38 @@ if TYPE_CHECKING:
         to_instant,
     )
     from crmcore.domain.customer import Customer
+    from crmcore.domain.gate import Answer, Cap, GateSettings, Holdout
     from crmcore.domain.identity import Identifier, IdentitySettings, Scheme, normalise
     from crmcore.domain.interaction import Draft, Interaction, Line
     from crmcore.domain.kind import Kind, personal
     from crmcore.domain.lifecycle import ANY, PREVIOUS, AtLeast, AtMost, Edge, Lifecycle, Stage
+    from crmcore.domain.message import (
+        Accepted,
+        Broadcast,
+        Channel,
+        Content,
+        Deferred,
+        Delivery,
+        Failed,
+        Message,
+        MessageDraft,
+        Outcome,
+        Unknown,
+    )
     from crmcore.domain.money import Money
+    from crmcore.domain.privacy import (
+        Certificate,
+        ErasurePlan,
+        Exported,
+        JournalEntry,
+        LegalHold,
+    )
+    from crmcore.domain.quiet import QuietHours
     from crmcore.domain.relationship import RelationshipSettings
+    from crmcore.domain.retention import RetentionSettings
+    from crmcore.domain.role import Grant, Role, RowRule, Staff
     from crmcore.domain.structuring import ERASED, Erased
+    from crmcore.domain.task import Task, TaskDraft
     from crmcore.domain.timer import HOUR, Timer
     from crmcore.domain.trait import Trait
     from crmcore.errors import CrmError
@@ -30,13 +56,22 @@ if TYPE_CHECKING:
         Context,
         Curve,
         CustomerAsked,
+        CustomerErased,
+        CustomerExported,
         CustomersRecompute,
+        DeliveriesChanged,
+        DeliveryChanged,
+        Erasure,
         ExchangeRateWanted,
         Facts,
         Fold,
+        Hold,
         InteractionDrafted,
         InteractionsRecorded,
         Keep,
+        MessageClaimed,
+        MessagesClaimed,
+        MessagesProposed,
         Plugin,
         PluginTable,
         Refuse,
@@ -48,13 +83,17 @@ if TYPE_CHECKING:
         Started,
         Stopping,
         TimersDue,
+        choice,
         hookimpl,
+        whole,
     )
     from crmcore.persistence.autogenerate import include_name, include_object
     from crmcore.persistence.borrowed import Joinable
     from crmcore.services.merging import Merge, Unmerged
     from crmcore.services.migrations import MigrationPlan, MigrationStep, migrate, plan_migration
+    from crmcore.services.standings import Consent
     from crmcore.services.transaction import Transaction
+    from crmcore.services.withholding import Withheld
     from crmcore.services.worker import Worker
 
 __all__ = [
@@ -62,44 +101,80 @@ __all__ = [
     "ERASED",
     "HOUR",
     "PREVIOUS",
+    "Accepted",
+    "Answer",
     "AtLeast",
     "AtMost",
+    "Broadcast",
     "Calendar",
+    "Cap",
+    "Certificate",
+    "Channel",
     "Clock",
+    "Consent",
+    "Content",
     "Context",
     "Crm",
     "CrmError",
     "Curve",
     "Customer",
     "CustomerAsked",
+    "CustomerErased",
+    "CustomerExported",
     "CustomersRecompute",
+    "Deferred",
+    "DeliveriesChanged",
+    "Delivery",
+    "DeliveryChanged",
+    "Desk",
     "Draft",
     "Edge",
     "Erased",
+    "Erasure",
+    "ErasurePlan",
     "ExchangeRateWanted",
+    "Exported",
     "Facts",
+    "Failed",
     "Fold",
+    "GateSettings",
+    "Grant",
+    "Hold",
+    "Holdout",
     "Identifier",
     "IdentitySettings",
     "Interaction",
     "InteractionDrafted",
     "InteractionsRecorded",
     "Joinable",
+    "JournalEntry",
     "Keep",
     "Kind",
+    "LegalHold",
     "Lifecycle",
     "Line",
     "Merge",
+    "Message",
+    "MessageClaimed",
+    "MessageDraft",
+    "MessagesClaimed",
+    "MessagesProposed",
     "MigrationPlan",
     "MigrationStep",
     "Money",
+    "Outcome",
     "Plugin",
     "PluginTable",
+    "QuietHours",
     "Refuse",
     "RelationshipSettings",
     "Report",
     "ReportResult",
+    "RetentionSettings",
+    "Role",
+    "RowRule",
     "Scheme",
+    "Staff",
     "Stage",
     "StageChangeProposed",
     "StageChanged",
@@ -107,13 +182,18 @@ __all__ = [
     "Started",
     "Stopping",
     "SystemClock",
+    "Task",
+    "TaskDraft",
     "Timer",
     "TimersDue",
     "Trait",
     "Transaction",
+    "Unknown",
     "Unmerged",
     "VirtualClock",
+    "Withheld",
     "Worker",
+    "choice",
     "hookimpl",
     "include_name",
     "include_object",
@@ -123,11 +203,13 @@ __all__ = [
     "plan_migration",
     "to_datetime",
     "to_instant",
+    "whole",
 ]
 
 # Names are found when they are first used, so that `crm --help` need not import a database.
 _HOMES: dict[str, tuple[str, ...]] = {
     "crmcore.app": ("Crm",),
+    "crmcore.app.desk": ("Desk",),
     "crmcore.domain.clock": (
         "Calendar",
         "Clock",
@@ -137,6 +219,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "to_instant",
     ),
     "crmcore.domain.customer": ("Customer",),
+    "crmcore.domain.gate": (
+        "Answer",
+        "Cap",
+        "GateSettings",
+        "Holdout",
+    ),
+    "crmcore.domain.quiet": ("QuietHours",),
+    "crmcore.services.standings": ("Consent",),
+    "crmcore.services.withholding": ("Withheld",),
     "crmcore.domain.identity": (
         "Identifier",
         "IdentitySettings",
@@ -161,8 +252,39 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Lifecycle",
         "Stage",
     ),
+    "crmcore.domain.message": (
+        "Accepted",
+        "Broadcast",
+        "Channel",
+        "Content",
+        "Deferred",
+        "Delivery",
+        "Failed",
+        "Message",
+        "MessageDraft",
+        "Outcome",
+        "Unknown",
+    ),
     "crmcore.domain.money": ("Money",),
+    "crmcore.domain.privacy": (
+        "Certificate",
+        "ErasurePlan",
+        "Exported",
+        "JournalEntry",
+        "LegalHold",
+    ),
     "crmcore.domain.relationship": ("RelationshipSettings",),
+    "crmcore.domain.retention": ("RetentionSettings",),
+    "crmcore.domain.role": (
+        "Grant",
+        "Role",
+        "RowRule",
+        "Staff",
+    ),
+    "crmcore.domain.task": (
+        "Task",
+        "TaskDraft",
+    ),
     "crmcore.domain.timer": (
         "HOUR",
         "Timer",
@@ -177,25 +299,36 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Context",
         "Curve",
         "CustomerAsked",
+        "CustomerErased",
+        "CustomerExported",
         "CustomersRecompute",
+        "DeliveriesChanged",
+        "DeliveryChanged",
+        "Erasure",
         "ExchangeRateWanted",
         "Facts",
         "Fold",
+        "Hold",
         "InteractionDrafted",
         "InteractionsRecorded",
         "Keep",
+        "MessageClaimed",
+        "MessagesClaimed",
+        "MessagesProposed",
         "Plugin",
         "PluginTable",
         "Refuse",
         "Report",
         "ReportResult",
-        "StageChanged",
         "StageChangeProposed",
+        "StageChanged",
         "StagesChanged",
         "Started",
         "Stopping",
         "TimersDue",
+        "choice",
         "hookimpl",
+        "whole",
     ),
     "crmcore.persistence.borrowed": ("Joinable",),
     "crmcore.persistence.autogenerate": (

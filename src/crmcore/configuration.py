@@ -6,21 +6,34 @@ import tomllib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import attrs
 from attrs import field, frozen
 
 from crmcore.domain.clock import Calendar
+from crmcore.domain.gate import GateSettings
 from crmcore.domain.identity import IdentitySettings
 from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
+from crmcore.domain.retention import RetentionSettings
+from crmcore.domain.role import Role, Staff
 from crmcore.domain.structuring import strict_converter, structuring_problems
-from crmcore.errors import ConfigurationError, MoneyError, PluginError, PluginNotFoundError, nearest
+from crmcore.errors import (
+    ConfigurationError,
+    CrmError,
+    MoneyError,
+    PluginError,
+    PluginNotFoundError,
+    nearest,
+)
 from crmcore.hooks import Plugin
+from crmcore.hooks.settings import not_among
+
+T = TypeVar("T")
 
 GROUP: Final = "crmcore.plugins"
-_TABLES = ("crm", "identity", "relationship", "plugins")
+_TABLES = ("crm", "gate", "identity", "relationship", "plugins", "retention", "roles", "staff")
 
 
 @frozen(kw_only=True)
@@ -42,6 +55,10 @@ class Configuration:
     relationship: RelationshipSettings
     plugins: tuple[Plugin, ...]
     identity: IdentitySettings = field(factory=IdentitySettings)
+    gate: GateSettings = field(factory=GateSettings)
+    roles: tuple[Role, ...] = ()
+    staff: tuple[Staff, ...] = ()
+    retention: RetentionSettings = field(factory=RetentionSettings)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Crm`."""
@@ -53,6 +70,10 @@ class Configuration:
             "critical": self.shop.critical,
             "relationship_settings": self.relationship,
             "identity": self.identity,
+            "gate": self.gate,
+            "roles": self.roles,
+            "staff": self.staff,
+            "retention": self.retention,
         }
 
 
@@ -98,7 +119,8 @@ def load_configuration(path: Path) -> Configuration:
         if table not in _TABLES:
             raise ConfigurationError(
                 f"{path}: unknown table [{table}]{nearest(table, _TABLES)}; "
-                f"there are [crm], [identity], [relationship] and [plugins.<name>]"
+                "there are [crm], [gate], [identity], [relationship], [plugins.<name>], "
+                "[retention], [roles.<name>] and [staff.<name>]"
             )
     shop: ShopSettings = _structure(path, "crm", values.get("crm", {}), ShopSettings)
     try:
@@ -109,12 +131,38 @@ def load_configuration(path: Path) -> Configuration:
     return Configuration(
         path=path,
         shop=shop,
+        gate=_structure(path, "gate", values.get("gate", {}), GateSettings),
         identity=_structure(path, "identity", values.get("identity", {}), IdentitySettings),
         relationship=_structure(
             path, "relationship", values.get("relationship", {}), RelationshipSettings
         ),
         plugins=tuple(_plugins(path, values.get("plugins", {}))),
+        roles=_named(path, "roles", values.get("roles", {}), Role),
+        staff=_named(path, "staff", values.get("staff", {}), Staff),
+        retention=_retention(path, values.get("retention", {})),
     )
+
+
+def _retention(path: Path, values: Any) -> RetentionSettings:
+    """Return `[retention]`, whose settings are named for kinds."""
+    try:
+        return RetentionSettings(values)
+    except CrmError as error:
+        raise ConfigurationError(f"{path}, [retention]: {error}") from error
+
+
+def _named(path: Path, table: str, values: object, cls: type[T]) -> tuple[T, ...]:
+    """Return one object for each of the tables `[table.<name>]`."""
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{path}: [{table}.<name>] tables expected, {values!r} found")
+    made = []
+    for name, settings in values.items():
+        if not isinstance(settings, Mapping) or "name" in settings:
+            raise ConfigurationError(
+                f"{path}: {table}.{name} is {settings!r}, a table without a name expected"
+            )
+        made.append(_structure(path, f"{table}.{name}", {"name": name, **settings}, cls))
+    return tuple(made)
 
 
 def _plugins(path: Path, tables: object) -> list[Plugin]:
@@ -137,14 +185,27 @@ def _plugins(path: Path, tables: object) -> list[Plugin]:
 def _structure(path: Path, table: str, values: object, cls: type[Any]) -> Any:
     if not attrs.has(cls):
         raise PluginError(table.removeprefix("plugins."), "its class is not an attrs class")
+    converter = strict_converter()
+    converter.register_structure_hook_func(_is_literal, _one_of)
     try:
-        return strict_converter().structure(values, cls)
+        return converter.structure(values, cls)
     except Exception as error:
         problems = "; ".join(
             line.replace("unknown field", "unknown setting").replace("fields:", "settings:")
             for line in structuring_problems(error)
         )
         raise ConfigurationError(f"{path}, [{table}]: {problems}") from error
+
+
+def _is_literal(wanted: Any) -> bool:
+    return get_origin(wanted) is Literal
+
+
+def _one_of(value: object, wanted: Any) -> object:
+    options = get_args(wanted)
+    if not any(value == each and type(value) is type(each) for each in options):
+        raise ValueError(not_among(value, options))
+    return value
 
 
 def _beside(path: Path, url: str) -> str:

@@ -9,11 +9,14 @@ Every error crmcore raises on purpose.
     │   ├── InstantError                an instant is missing its zone or out of range
     │   ├── MoneyError                  an amount or currency is not right
     │   ├── MergeError                  customers cannot be merged, or a merge not undone
+    │   ├── ErasedError                 the customer was erased, so nothing can be done to them
+    │   ├── HeldError                   the customer is on hold, so they cannot be erased
     │   └── HistoryError                a row of a history source, by its line
     ├── ConfigurationError (ValueError) crm.toml, settings or a mapping file
     ├── NotFoundError (LookupError)
     │   ├── CustomerNotFoundError
     │   └── PluginNotFoundError
+    ├── AccessRefusedError (PermissionError) a member of staff may not; it is on record
     ├── ModeError                       recording or sending while rebuilding
     ├── PluginError                     a plugin is not right; names it; stops the start
     └── StorageError                    the database said no
@@ -104,6 +107,34 @@ class MergeError(InputError):
     """Two customers cannot be merged, or a merge cannot be undone; says why, and what can be."""
 
 
+class ErasedError(InputError):
+    """A customer was erased, so what is asked for cannot be done to them."""
+
+    def __init__(self, customer_id: int, at: object, what: str) -> None:
+        super().__init__(customer_id, at, what)
+        self.customer_id = customer_id
+        self.at = at
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}: customer {self.customer_id} was erased at {self.at}"
+
+
+class HeldError(InputError):
+    """A customer is on hold, and must not be erased until somebody ends it."""
+
+    def __init__(self, customer_id: int, reason: str) -> None:
+        super().__init__(customer_id, reason)
+        self.customer_id = customer_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"customer {self.customer_id} is on hold and is not erased: {self.reason}; "
+            f"`crm hold {self.customer_id} --release` ends it"
+        )
+
+
 class ConfigurationError(CrmError, ValueError):
     """The configuration is not right; says which file and setting."""
 
@@ -134,6 +165,10 @@ class PluginNotFoundError(NotFoundError):
     def __str__(self) -> str:
         listed = ", ".join(sorted(self.known)) or "none"
         return f"no plugin is named {self.name!r}{nearest(self.name, self.known)}; known: {listed}"
+
+
+class AccessRefusedError(CrmError, PermissionError):
+    """A member of staff may not do or see something; that they tried is on record."""
 
 
 class ModeError(CrmError, RuntimeError):

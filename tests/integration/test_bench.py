@@ -21,6 +21,7 @@ MEASURED = (
     "select, Pareto review",
     "select, RFM review",
     "select, concentration",
+    "broadcast, judged and planned",
 )
 
 

@@ -84,7 +84,8 @@ class TestHelp:
         assert "_CRM_COMPLETE" in result.output
 
     @pytest.mark.parametrize(
-        ("typed", "offered"), [("re", ["record", "rebuild"]), ("plugins l", ["list"])]
+        ("typed", "offered"),
+        [("rec", ["record", "reconcile"]), ("plugins l", ["list"])],
     )
     def test_completed(self, typed, offered):
         """Commands are completed from what was typed."""

@@ -88,3 +88,65 @@ def test_relations(shop):
     assert "2 was brought by 3" in run(shop, "customer", "show", "3").output
     told = json.loads(run(shop, "customer", "show", "2", "--json").output)
     assert [{"customer": "2", "relation": "referred_by", "other": "3"}] == told["relations"]
+
+
+def test_prove(shop):
+    """A proof tells what became of it: a new identifier, a guest's orders, or a proposal."""
+    with Crm.from_config(shop) as crm:
+        crm.record("order.placed", guest_email="bob@example.com", amount="5.00")
+
+    proven = run(shop, "prove", BOB, "email", "Bob@Example.com", "--reason", "clicked a link")
+    assert 0 == proven.exit_code, proven.output
+    assert "email:bob@example.com is customer 2's now." in proven.output
+    assert "Merge 1: customer 4 is customer 2 now. Moved: 1 interaction" in proven.output
+    assert "clicked a link" in run(shop, "customer", "show", "2").output
+    again = run(shop, "prove", "2", "email", "bob@example.com")
+    assert "email:bob@example.com was customer 2's before.\n" == again.output
+    told = json.loads(run(shop, "prove", BOB, "email", "ada@example.com", "--json").output)
+    assert {
+        "customer": "2",
+        "identifier": "email:ada@example.com",
+        "added": False,
+        "merge": None,
+        "proposed": "1",
+    } == told
+    assert "`crm merge 2 1` makes the two one" in run(shop, "prove", "2", *ADA.split(":")).output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("99", "email", "a@b.example"), "no customer is known as customer 99"),
+        ((BOB, "emial", "a@b.example"), "(did you mean 'email'?)"),
+        ((BOB, "guest_email", "a@b.example"), "prove email instead"),
+        (("email:no@b.example", "email", "a@b.example"), "no@b.example"),
+    ],
+)
+def test_prove_refused(shop, words, sentence):
+    """What cannot be proved is refused in one sentence."""
+    result = run(shop, "prove", *words)
+
+    assert (2, True) == (result.exit_code, sentence in result.stderr)
+
+
+def test_relate(shop):
+    """A relation is noted once, and ended once."""
+    assert "Noted: account:7 child_of 1.\n" == run(shop, "relate", BOB, "child_of", "1").output
+    assert run(shop, "relate", "2", "child_of", ADA).output.startswith("Was noted before: 2")
+    assert "2 is a child of 1" in run(shop, "customer", "show", BOB).output
+    wrong = run(shop, "relate", BOB, "chid_of", "1")
+    assert (2, True) == (wrong.exit_code, "(did you mean 'child_of'?)" in wrong.stderr)
+    assert "Ended: account:7 child_of 1.\n" == (
+        run(shop, "relate", BOB, "child_of", "1", "--end").output
+    )
+    told = json.loads(run(shop, "relate", BOB, "child_of", "1", "--end", "--json").output)
+    assert {"relation": "child_of", "ended": True, "changed": False} == told
+    with Crm.from_config(shop) as crm:
+        assert [] == crm.relations(1)
+
+
+def test_what_rejecting_does_is_in_the_help(shop):
+    """The help of --reject says what becomes of the two."""
+    told = " ".join(run(shop, "duplicates", "--help").output.split())
+
+    assert "they are proposed no more, whatever names both, and no policy merges them" in told

@@ -80,6 +80,36 @@ class TestInit:
         assert 8 == len(shown["settings"])
         assert all(each["default"] == each["value"] for each in shown["settings"])
 
+    def test_database(self, folder):
+        """The database may be named; it is made there, and stands in the configuration."""
+        result = run("init", "--database", 'sqlite:///its "own".db')
+
+        values = tomllib.loads((folder / "crm.toml").read_text())
+        assert 0 == result.exit_code
+        assert 'sqlite:///its "own".db' == values["crm"]["database"]
+        assert ["crm.toml", 'its "own".db'] == sorted(each.name for each in folder.iterdir())
+
+    def test_gate(self, folder):
+        """What messages need to go is there to be set, each with what it does."""
+        run("init")
+        written = (folder / "crm.toml").read_text()
+
+        assert {} == tomllib.loads(written)["gate"]
+        for line in ("# basis = {}", "# caps = []", "# quiet = []", "# holdouts = []"):
+            assert f"\n{line}\n" in written
+
+    def test_identity(self, folder):
+        """How customers are told apart is there to be set, each with what it does."""
+        run("init")
+        written = (folder / "crm.toml").read_text()
+
+        assert {} == tomllib.loads(written)["identity"]
+        for line in ("# blocked = []", "# merge_on = []", "# limits = {}"):
+            assert f"\n{line}\n" in written
+        assert "# Identifiers that name nobody, such as `email:info@shop.example`." in written
+        values = tomllib.loads(written.replace("# limits = {}", "limits = {account = 1}"))
+        assert {"account": 1} == values["identity"]["limits"]
+
     def test_again(self, folder):
         """An existing configuration is only replaced if that is asked for."""
         (folder / "crm.toml").write_text("# mine\n")
@@ -97,6 +127,8 @@ class TestInit:
         [
             (["--currency", "euro"], "'euro' is not a currency"),
             (["--zone", "Berlin"], "unknown time zone 'Berlin'"),
+            (["--database", "mysql://x/y"], "sqlite and postgresql+psycopg are"),
+            (["--database", "crm.db"], "a URL such as 'sqlite:///crm.db' is expected"),
             (["--config", "no/where.toml"], "there is no folder no"),
         ],
     )
@@ -142,6 +174,12 @@ class TestRecord:
         assert "2024-05-01T08:00:00+00:00" == fact["occurred_at"]
         assert {"order": "42"} == fact["payload"]
         assert "1" == fact["customer"]
+
+    def test_what_it_does_besides_is_in_its_help(self):
+        """That time passes is said: who records by hand sees timers fire."""
+        told = " ".join(run("record", "--help").output.split())
+
+        assert "timers that are due fire, as `crm worker` would let them" in told
 
     def test_twice(self, shop):
         """The same key is recorded once, and the second call tells of the first."""
@@ -349,7 +387,7 @@ class TestAsking:
         expected = {"rebuilt": ["tiering"], "caught_up": {}, "owed": {}}
         assert expected == asked("rebuild", "tiering")
         assert 1 == count("crm_tiering_total") == count("crm_interaction")
-        assert "Made anew: lifecycles, tiering.\n" == run("rebuild").output
+        assert "Made anew: lifecycles, consent, tiering.\n" == run("rebuild").output
 
     def test_a_plugin_switched_on_later(self, shop):
         """A plugin over a filled database says that it has to catch up, and does on a rebuild."""

@@ -15,7 +15,16 @@ from sqlalchemy.pool import NullPool
 
 from crmcore import Crm
 from crmcore.errors import InputError
-from tests.support.databases import KINDS, drop_schema, dsn, new_schema
+from tests.support.databases import drop_schema, dsn, new_schema
+from tests.support.joining import (  # noqa: F401 - fixtures
+    ALL,
+    given_crm,
+    given_on_postgresql,
+    given_on_sqlite,
+    given_postgresql_url,
+    given_sqlite_url,
+    given_url,
+)
 from tests.support.making import draft
 from tests.support.runs import opened
 from tests.support.shops import (
@@ -28,53 +37,6 @@ from tests.support.shops import (
 )
 
 NO_TRANSACTION = "no transaction is open on .*; join inside of one, such as"
-ALL = "SELECT count(*) FROM crm_interaction"
-
-
-@pytest.fixture(params=KINDS)
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/shop.db"
-        add_orders_table(url)
-        yield url
-        return
-    url = new_schema()
-    add_orders_table(url)
-    yield url
-    drop_schema(url)
-
-
-@pytest.fixture
-def sqlite_url(tmp_path):
-    url = f"sqlite:///{tmp_path}/shop.db"
-    add_orders_table(url)
-    return url
-
-
-@pytest.fixture
-def postgresql_url():
-    url = new_schema()
-    add_orders_table(url)
-    yield url
-    drop_schema(url)
-
-
-@pytest.fixture
-def crm(url):
-    with opened(url=url) as (crm, _):
-        yield crm
-
-
-@pytest.fixture
-def on_sqlite(sqlite_url):
-    with opened(url=sqlite_url) as (crm, _):
-        yield crm
-
-
-@pytest.fixture
-def on_postgresql(postgresql_url):
-    with opened(url=postgresql_url) as (crm, _):
-        yield crm
 
 
 def refused(crm: Crm, given, match: str) -> None:

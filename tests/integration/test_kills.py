@@ -1,14 +1,15 @@
 """Processes killed at any statement or commit: who goes on afterwards ends where nobody was killed.
 
-Imports, merges, unmerges and workers, on both databases. The kill is SIGKILL, from within, at
-points spread evenly over the job; seed and point are in the test's id and in what it prints.
+Imports, merges, unmerges, workers and erasures, on both databases. The kill is SIGKILL, from
+within, at points spread evenly over the job; seed and point are in the test's id and in what it
+prints.
 """
 
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ import pytest
 from attrs import frozen
 from sqlalchemy.engine import make_url
 
+from crmcore import Crm, Identifier
 from crmcore.domain.clock import DAY
 from tests.support import kill_target
 from tests.support.databases import dsn, server
@@ -25,6 +27,8 @@ from tests.support.portraits import Portrait, differences, portrait
 
 SEED = 20260801
 ROOT = Path(__file__).parents[2]
+SHORTEST = 8  # what is shorter stands in other texts, too
+OTHERS = tuple(job for job in kill_target.JOBS if job != "erase")
 FEW, MANY = 5, 25  # kills for each job: in every run, and in the slow one
 
 
@@ -105,6 +109,8 @@ def begin(job: str, places: Places) -> Job:
             kill_target.record(crm, SEED)
         if job == "unmerge":
             kill_target.merge(crm, SEED)
+        if job == "erase":
+            kill_target.plant(crm)
     notes = places.folder / f"{job}.notes"
     done = run(job, places.copy(base, f"clean_{job}"), 0, notes)
     assert 0 == done.returncode, done.stderr
@@ -117,6 +123,29 @@ def ended(url: str, notes: Path) -> tuple[Portrait, frozenset[str]]:
     with kill_target.open_crm(url, now=now) as crm:
         lines = notes.read_text().splitlines() if notes.exists() else []
         return portrait(crm), frozenset(lines)
+
+
+def left_of_the_erased(url: str, places: Places) -> list[str]:
+    """Return where anything still stands that those erased were known by, or that was theirs."""
+    with kill_target.open_crm(places.url("base_erase")) as crm:
+        gone = [
+            each
+            for who in kill_target.forgotten(crm, SEED)
+            for each in (f"Canary {who} ", *(i.value for i in known_as(crm, who)))
+            if len(each) > SHORTEST
+        ]
+    with kill_target.open_crm(url) as crm:
+        told = str(portrait(crm))
+    found = [f"a row: {each}" for each in gone if each in told]
+    if places.kind == "sqlite":
+        path = Path(make_url(url).database or "")
+        content = b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
+        found += [f"the file: {each}" for each in gone if each.encode() in content]
+    return found
+
+
+def known_as(crm: Crm, who: int) -> tuple[Identifier, ...]:
+    return crm.customer(who).customer.identifiers
 
 
 @frozen
@@ -137,11 +166,11 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
             made.places[kind].drop(f"{what}_{job}")
 
 
-def kills(most: int) -> list[object]:
+def kills(most: int, jobs: Sequence[str] = kill_target.JOBS) -> list[object]:
     """Return kills of every job, one after the other on the one database and on the other."""
     return [
         pytest.param(job, kind, number, id=f"{job}-{kind}-{number}-seed-{SEED}")
-        for job in kill_target.JOBS
+        for job in jobs
         for number, kind in zip(range(most), cycle(("sqlite", "postgresql")), strict=False)
     ]
 
@@ -164,6 +193,8 @@ def check(ground: Ground, name: str, kind: str, number: int, of: int) -> None:
     found, told = ended(url, notes)
     assert "" == differences(job.clean, found)
     assert job.told <= told
+    if name == "erase":
+        assert [] == left_of_the_erased(url, places)
     places.drop(copied)
 
 
@@ -174,7 +205,14 @@ def test_who_goes_on_after_a_kill_ends_where_nobody_was_killed(job, kind, number
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("job", "kind", "number"), kills(MANY))
+@pytest.mark.parametrize(("job", "kind", "number"), kills(MANY, OTHERS))
 def test_a_hundred_kills(job, kind, number, ground):
     """The same for a hundred kills, half of them on each database."""
     check(ground, job, kind, number, MANY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("job", "kind", "number"), kills(2 * MANY, ["erase"]))
+def test_kills_of_erasures(job, kind, number, ground):
+    """Twice as many of erasures: whatever is half done then is about a person."""
+    check(ground, job, kind, number, 2 * MANY)

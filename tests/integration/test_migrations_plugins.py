@@ -247,9 +247,11 @@ class TestUpgrade:
 
 class TestRefusal:
     def test_another_shape_without_a_revision(self, first):
-        """Without a revision that leads to it, another shape is refused as ever."""
-        with pytest.raises(SchemaError, match="no migration leads from one to the other"):
+        """Without a revision that leads to it, another shape is refused, and its column named."""
+        with pytest.raises(SchemaError, match="no migration leads from one to the other") as caught:
             Crm(first, plugins=[diary("mood")])
+
+        assert "(column 'mood' is declared and not there)" in str(caught.value)
 
     def test_newer(self, url, package):
         """A database that a newer version of the plugin was used with is refused."""
@@ -378,6 +380,6 @@ class TestForeignKeys:
         with pytest.raises(PluginError) as caught:
             Crm(url, plugins=[plugin])
 
-        assert "'crm_diary_entry'" in str(caught.value)
+        assert "column 'customer_id' of table 'crm_diary_entry'" in str(caught.value)
         assert f"foreign key to table '{target}'" in str(caught.value)
         assert {} == contents(url)

@@ -11,8 +11,12 @@ import pytest
 from crmcore_tiering import Tiering
 
 from crmcore import Crm, VirtualClock
+from crmcore.domain.message import STATES
 from crmcore.persistence.cursors import backlog
 from crmcore.persistence.merges import match, relation
+from crmcore.persistence.messages import attempt, message
+from crmcore.persistence.privacy import access
+from crmcore.persistence.tasks import task
 from tests.support.histories import START, instant
 from tests.support.making import rows
 from tests.support.merging import Forgetful, Notes, Shop, database_of, difference, dump, put
@@ -22,6 +26,7 @@ from tests.support.snapshots import snapshot
 
 # Derived rows may become fewer as time goes on, and timers fire.
 DERIVED = {table.table.name for cls in (Tiering, Books) for table in cls.tables}
+QUIETING = ("crm_consent", "crm_brake", "crm_zone", "crm_withheld")
 # How many histories, and how many merges they undo at least: with the slow ones more than 600.
 UNTOUCHED = [
     ("sqlite", 6, 50),
@@ -99,6 +104,63 @@ def entangle(crm, made):
             for c in chance.sample(ids, 3)
         ],
     )
+    put(crm, task, [task_of(crm, n, chance, ids) for n in range(1, 21)])
+    put(crm, access, [access_of(n, chance, ids) for n in range(1, 21)])
+    _messages(crm, made, ids)
+
+
+def task_of(crm, number, chance, ids):
+    """Return a task, of a key that others may have, too, and that is open, done or goes on."""
+    who = ids[number % len(ids)]
+    done = (5, "staff:grace", "done", None) if chance.random() < 0.3 else (None,) * 4
+    later = (crm.runtime.clock.now() + 5, "leads") if chance.random() < 0.3 else (None, None)
+    key = f"{chance.randint(0, 2)}/{number // len(ids)}"
+    texts = ("title", chance.choice((None, "note")), chance.choice((None, "grace")))
+    return (number, who, who, "notes", key, *texts, 5, None, *later, None, *done, None, 0)
+
+
+def access_of(number, chance, ids):
+    """Return a note of somebody who looked at somebody, or at nobody in particular."""
+    who = chance.choice([*ids, 0])
+    outcome = chance.choice(("allowed", "refused"))
+    return (number, number, "staff:grace", "clerk", "read", outcome, who, who, "email", None)
+
+
+def _messages(crm, made, ids):
+    """Give customers messages in every state, of keys that several of them have."""
+    chance, number = made.chance, itertools.count(made.number * 100 + 1)
+    columns, rows, attempts = message.columns.keys(), [], []
+    for customer_id in ids:
+        for key in chance.sample(("news", "thanks", "reminder"), 2):
+            state = chance.choice(STATES)
+            leased = state in ("claimed", "handed")
+            handed = state in ("handed", "accepted", "unknown")
+            values = {
+                "message_id": next(number),
+                "customer_id": customer_id,
+                "recorded_for": customer_id,
+                "plugin": "",
+                "message_key": f"{key}/{made.number}",
+                "purpose": "news",
+                "channel": "letter",
+                "asks": 0,
+                "priority": chance.randint(0, 2),
+                "state": state,
+                "gate": "consent" if state == "withheld" else None,
+                "planned_at": 5,
+                "not_before": 5,
+                "attempt": int(handed),
+                "lease": "l" if leased else None,
+                "leased_until": 9 if leased else None,
+                "handed_at": 7 if handed else None,
+                "settled_at": 8 if state in ("accepted", "failed", "withheld") else None,
+            }
+            rows.append(tuple(values.get(name) for name in columns))
+            if handed:
+                tried = values["message_id"], 1, customer_id, "k", 7, None, None, None, None
+                attempts.append(tried)
+    put(crm, message, rows)
+    put(crm, attempt, attempts)
 
 
 def two(made, gone=()):
@@ -114,10 +176,11 @@ def counts(crm):
 @pytest.mark.parametrize(("kind", "histories", "expected"), UNTOUCHED)
 def test_merge_then_unmerge_is_identity(tmp_path, kind, histories, expected):
     """Chains of merges, undone last-first, leave every row of every table as it was."""
-    undone = 0
+    undone = narrowed = 0
+    seen: set[str] = set()
     for seed in range(histories):
         with shop(kind, tmp_path, seed, failing=seed % 2 == 1) as (crm, clock, made):
-            live(crm, clock, made, 40)
+            live(crm, clock, made, 60)
             entangle(crm, made)
             for _ in range(4):
                 before: list[Any] = []
@@ -128,12 +191,16 @@ def test_merge_then_unmerge_is_identity(tmp_path, kind, histories, expected):
                     before.append(dump(crm))
                     merges.append(crm.merge(survivor, merged).id)
                     gone.append(merged)
+                seen |= {name for name in QUIETING if before[0][name]}
+                narrowed += rows(crm, "SELECT count(*) FROM crm_consent WHERE merge_id > 0")[0][0]
                 for merge_id in reversed(merges):
                     crm.unmerge(merge_id)
                     undone += 1
                     assert "" == difference(before.pop(), dump(crm)), (seed, merge_id)
                 live(crm, clock, made, 5)
     assert undone >= expected, f"{undone} merges were undone"
+    assert set(QUIETING) == seen
+    assert histories < 6 or narrowed > 0  # what two said apart was not said together
 
 
 @pytest.mark.parametrize(("kind", "histories", "expected"), BETWEEN)

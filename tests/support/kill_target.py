@@ -41,7 +41,7 @@ from crmcore.persistence.connection import Connection
 from tests.support.histories import START, instant
 from tests.support.plugins import Books
 
-JOBS = ("import", "merge", "unmerge", "worker")
+JOBS = ("import", "merge", "unmerge", "worker", "erase")
 PEOPLE = 40
 DRAFTS = 300
 BATCH = 20
@@ -182,6 +182,40 @@ def work(crm: Crm, seed: int) -> None:
     crm.worker().once()
 
 
+def plant(crm: Crm) -> None:
+    """Give every customer something personal, and merge some."""
+    for who in customers(crm):
+        crm.record(
+            "service.opened",
+            customer=who,
+            payload={"case": "1", "text": f"Canary {who} text"},
+            source_key=f"case {who}",
+        )
+        crm.add_task(who, f"Canary {who} title", note=f"Canary {who} note", key="call")
+    first, second, third, *_ = forgotten(crm, 0)
+    crm.merge(first, third)
+    crm.merge(first, second)
+
+
+def customers(crm: Crm) -> list[int]:
+    with crm.begin() as tx:
+        rows = tx.connection.sqlalchemy.exec_driver_sql(
+            "SELECT customer_id FROM crm_customer ORDER BY customer_id"
+        )
+        return [row[0] for row in rows]
+
+
+def forgotten(crm: Crm, seed: int) -> list[int]:
+    """Return who is to be erased: some, the same in every run."""
+    return Random(4).sample(customers(crm), 7)
+
+
+def erase(crm: Crm, seed: int) -> None:
+    """Erase some customers; in a run that goes on, those again who were."""
+    for who in forgotten(crm, seed):
+        crm.erase(who, reason="their wish")
+
+
 def all_merges(crm: Crm) -> list[tuple[int, str, int | None]]:
     with crm.begin() as tx:
         rows = tx.connection.sqlalchemy.exec_driver_sql(
@@ -199,6 +233,7 @@ WORK: dict[str, Callable[[Crm, int], None]] = {
     "merge": merge,
     "unmerge": unmerge,
     "worker": work,
+    "erase": erase,
 }
 
 

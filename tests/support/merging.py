@@ -51,7 +51,7 @@ Whole = BigInteger().with_variant(Integer(), "sqlite")
 
 # When a row was written, and what counts merges: neither says whose anything is.
 CLOCKS = frozenset({("crm_stage_change", "recorded_at"), ("crm_match", "decided_at")})
-LOGS = frozenset({"crm_merge", "crm_moved"})
+LOGS = frozenset({"crm_hook_time", "crm_merge", "crm_moved"})
 _PARTITION = re.compile(r"_p\d+\Z")
 Dump = dict[str, Counter[tuple[tuple[str, Any], ...]]]
 
@@ -190,6 +190,17 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
     "product.viewed": {"product": "p1"},
     "payment.failed": {"order": "o1"},
 }
+_QUIETING = (
+    "consent.given",
+    "consent.given",
+    "consent.confirmed",
+    "consent.imported",
+    "consent.withdrawn",
+    "consent.refused",
+    "brake.set",
+    "brake.lifted",
+    "customer.zone_changed",
+)
 
 
 @define
@@ -207,7 +218,7 @@ class Shop:
         self.number += 1
         self.day += self.chance.choice((0, 0, 1, 1, 3, 9))
         who = self.chance.randint(1, self.customers)
-        kind = self.chance.choice(_KINDS)
+        kind = self.chance.choice((*_KINDS, *_QUIETING))
         amount = None
         lines: tuple[Line, ...] = ()
         if kind in {"order.placed", "order.refunded"}:
@@ -223,11 +234,31 @@ class Shop:
             occurred_at=START + timedelta(days=self.day - late + 30),
             amount=amount,
             lines=lines,
-            payload=_PAYLOADS.get(kind),
+            payload=self._quieting(kind, who) or _PAYLOADS.get(kind),
             source_key=f"k{self.number}",
-            subject=self.chance.choice((None, f"order:{who}/1", "order:shared")),
+            subject=self.chance.choice((None, f"order:{who}/1", "order:shared"))
+            if kind in _KINDS
+            else None,
             **named,
         )
+
+    def _quieting(self, kind: str, who: int) -> dict[str, Any] | None:
+        """Return what is said of consent, of addresses that two may have; of brakes and zones."""
+        choice = self.chance.choice
+        if kind == "customer.zone_changed":
+            return {"zone": choice(("Europe/Paris", "Asia/Tokyo", "America/Havana"))}
+        if kind.startswith("brake."):
+            until = {"until": "2024-06-01"} if kind == "brake.set" and choice((True, False)) else {}
+            return {"brake": choice(("complaint", "mourning")), **until}
+        if not kind.startswith("consent."):
+            return None
+        said = {"point": choice((f"c{who}x@example.com", "shared@example.com"))}
+        said |= {"purpose": choice(("promotion", "news")), "channel": "email"}
+        if kind in ("consent.withdrawn", "consent.refused"):
+            for name in list(said):
+                if choice((True, False)):
+                    del said[name]
+        return said
 
     def _identifiers(self, who: int) -> Iterator[Identifier]:
         """Yield the account first; a mail address or a handle comes to be known now and then."""

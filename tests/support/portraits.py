@@ -32,7 +32,7 @@ CLOCKS = {
     "leased_until",
 }
 # How far somebody has come with reading, what was raised on the way, what a merge took note of
-# for its undoing: not what is so.
+# for its undoing, what hooks cost: not what is so.
 ASIDE = {
     "crm_setting",
     "crm_revision",
@@ -41,8 +41,18 @@ ASIDE = {
     "crm_cursor",
     "crm_backlog",
     "crm_moved",
+    "crm_hook_time",
 }
-BOOKKEEPING = {"revision", "shelved", "xid", "fault_id", "merge_id", "lease", "attempt"}
+BOOKKEEPING = {
+    "revision",
+    "shelved",
+    "xid",
+    "fault_id",
+    "merge_id",
+    "lease",
+    "attempt",
+    "erasure_id",
+}
 
 
 def portrait(crm: Crm) -> Portrait:

@@ -41,9 +41,9 @@ CLOCKS = frozenset(
     }
 )
 BOOKKEEPING = frozenset({"revision", "xid", "position_xid", "lease", "leased_until"})
-SETTINGS = frozenset({"crm_setting", "crm_revision", "crm_plugin_table"})
+SETTINGS = frozenset({"crm_setting", "crm_revision", "crm_plugin_table", "crm_hook_time"})
 LEDGER = frozenset({"crm_customer", "crm_identifier", "crm_dedupe", "crm_interaction", "crm_line"})
-CORE_DERIVED = frozenset({"crm_stage", "crm_stage_change"})
+CORE_DERIVED = frozenset({"crm_stage", "crm_stage_change", "crm_consent", "crm_brake", "crm_zone"})
 
 Row = tuple[tuple[str, Any], ...]
 Table = Counter[Row]

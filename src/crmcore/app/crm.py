@@ -9,17 +9,25 @@ from types import TracebackType
 from typing import Any, Self
 
 from crmcore.app.asking import Asking
+from crmcore.app.consenting import ConsentingOfCrm
+from crmcore.app.desk import DesksOfCrm
+from crmcore.app.messaging import Messaging
 from crmcore.app.parts import Parts
 from crmcore.app.people import PeopleOfCrm
+from crmcore.app.privacy import PrivacyOfCrm
 from crmcore.app.recording import Recording
 from crmcore.app.starting import start
+from crmcore.app.tasks import TasksOfCrm
 from crmcore.app.upkeep import Upkeep
 from crmcore.configuration import load_configuration
 from crmcore.domain.arguments import check_callable, check_instance, check_text, listed
 from crmcore.domain.clock import Calendar, Clock, SystemClock
+from crmcore.domain.gate import GateSettings
 from crmcore.domain.identity import IdentitySettings
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.relationship import RelationshipSettings, relationship
+from crmcore.domain.retention import RetentionSettings
+from crmcore.domain.role import Role, Staff
 from crmcore.errors import ConfigurationError, PluginNotFoundError, nearest
 from crmcore.hooks import Plugin, Stopping
 from crmcore.persistence.database import Database
@@ -31,7 +39,17 @@ from crmcore.services.ledger import Ledger
 from crmcore.services.runtime import Runtime
 
 
-class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
+class Crm(
+    Recording,
+    Asking,
+    PeopleOfCrm,
+    ConsentingOfCrm,
+    TasksOfCrm,
+    DesksOfCrm,
+    Messaging,
+    PrivacyOfCrm,
+    Upkeep,
+):
     """
     A shop's customer relations: plugins over one database.
 
@@ -50,11 +68,15 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
         zone: str = "UTC",
         relationship_settings: RelationshipSettings | None = None,
         identity: IdentitySettings | None = None,
+        gate: GateSettings | None = None,
         critical: Iterable[str] = (),
         clock: Clock | None = None,
         durable: bool = True,
         secret: str | None = None,
         partitions: int = 0,
+        roles: Iterable[Role] = (),
+        staff: Iterable[Staff] = (),
+        retention: RetentionSettings | None = None,
     ) -> None:
         """
         Assemble plugins over the database at *url*, creating the tables it lacks.
@@ -65,11 +87,15 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
             zone: IANA name of the shop's time zone: its days start at midnight there.
             identity: What identifiers are blocked, how many one customer may have, and which
                 prove that two customers are one.
+            gate: What messages need to go, how many go at most, in which hours none does, and
+                who is left out to see what they bring about.
             critical: Names of plugins whose exceptions are to abort the shop's transaction.
             durable: False gives up safety against power failure, for scratch databases.
             secret: Keys the hashes of addresses in keys; by default the database's own.
             partitions: PostgreSQL: how many hash partitions customer tables are created with;
                 fixed with the first use. 0 is as many as the database has, or none.
+            roles: What staff may do. *staff*: who has which roles; see `desk`.
+            retention: For how long personal values are kept, by kind; without it, until erased.
 
         Raises:
             ConfigurationError: If a value is not right.
@@ -82,12 +108,14 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
             "clock.now", getattr(clock or SystemClock(), "now", clock), "SystemClock().now"
         )
         check_instance("identity", identity, IdentitySettings, "IdentitySettings(...)")
+        check_instance("gate", gate, GateSettings, "GateSettings(...)")
         check_instance(
             "relationship_settings",
             relationship_settings,
             RelationshipSettings,
             "RelationshipSettings(...)",
         )
+        check_instance("retention", retention, RetentionSettings, "RetentionSettings(...)")
         check_text("secret", secret)
         plugins = listed("plugins", plugins, "a list of plugins")
         critical = listed("critical", critical, "a list of plugins' names")
@@ -115,10 +143,11 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
             calendar=calendar,
             clock=clock,
             critical=frozenset(critical),
+            gate=gate or GateSettings(),
         )
-        self._parts = Parts.of(self._runtime, self._open_beside)
         self._closed = False
         try:
+            self._parts = Parts.of(self._runtime, self._open_beside, roles, staff, retention)
             self._retrying(lambda unit: start(self._runtime, self._parts, unit))
         except BaseException:
             database.close()
@@ -150,6 +179,7 @@ class Crm(Recording, Asking, PeopleOfCrm, Upkeep):
         self._closed = True
         try:
             self._stop_plugins()
+            self._save_times()
         finally:
             self._runtime.database.close()
 

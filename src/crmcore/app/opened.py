@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from crmcore.app.parts import Parts
 from crmcore.domain.arguments import check_callable, check_text
 from crmcore.domain.identity import Known
-from crmcore.errors import RetryTransaction
+from crmcore.errors import RetryTransaction, StorageError
 from crmcore.services import faults
 from crmcore.services.assembly import Assembly
 from crmcore.services.runtime import Runtime
@@ -98,6 +98,12 @@ class Opened:
                     faults.record_fault(
                         unit.connection, plugin=plugin, hook=hook, now=unit.now, error=error
                     )
+
+    def _save_times(self) -> None:
+        """Keep what hooks have cost in this process; in a transaction that waits for nobody."""
+        if self._runtime.times:
+            with suppress(StorageError, RetryTransaction), self._open_beside() as unit:
+                self._runtime.times.save(unit.connection)
 
     def _id_of(self, known: Known) -> int:
         with self._read() as unit:

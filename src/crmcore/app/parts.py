@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import frozen
 
+from crmcore.domain.retention import RetentionSettings
+from crmcore.domain.role import Role, Staff
+from crmcore.services.consent import ConsentService
 from crmcore.services.customers import CustomerService
 from crmcore.services.debts import DebtService
+from crmcore.services.delivering import Delivering
 from crmcore.services.delivery import Delivery
 from crmcore.services.dispatcher import Dispatcher
+from crmcore.services.erasure import ErasureService
+from crmcore.services.export import ExportService
+from crmcore.services.gate import GateService
 from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.looking import Looking
 from crmcore.services.merging import MergeService
+from crmcore.services.messages import MessageService
+from crmcore.services.pages import Pages
 from crmcore.services.people import People
 from crmcore.services.portion import Begin
 from crmcore.services.recorder import Recorder
+from crmcore.services.retention import Retention
+from crmcore.services.roles import RoleService
 from crmcore.services.runtime import Runtime
 from crmcore.services.scheduler import Scheduler
+from crmcore.services.standings import Standings
+from crmcore.services.tasking import TaskService
 from crmcore.services.transaction import Transaction
 from crmcore.services.unit import Unit
 from crmcore.services.why import WhyService
@@ -34,22 +48,47 @@ class Parts:
     delivery: Delivery
     people: People
     customers: CustomerService
+    consents: ConsentService
+    gate: GateService
+    standings: Standings
+    messages: MessageService
+    delivering: Delivering
+    tasks: TaskService
+    roles: RoleService
+    looking: Looking
+    exports: ExportService
+    erasures: ErasureService
+    retention: Retention
+    pages: Pages
     why: WhyService
     transaction: Callable[[Unit], Transaction]
     """Returns a unit of work as the shop sees it."""
 
     @classmethod
-    def of(cls, runtime: Runtime, begin: Begin) -> Parts:
+    def of(
+        cls,
+        runtime: Runtime,
+        begin: Begin,
+        roles: Iterable[Role] = (),
+        staff: Iterable[Staff] = (),
+        retention: RetentionSettings | None = None,
+    ) -> Parts:
         """Assemble the services; *begin* opens a transaction of their own."""
         dispatcher = Dispatcher(runtime)
         lifecycles = [
             LifecycleService(each, runtime, dispatcher)
             for each in runtime.assembly.lifecycles.values()
         ]
+        gate = GateService(runtime, dispatcher)
+        messages = runtime.late.messages = MessageService(runtime, gate)
         recorder = Recorder(runtime, dispatcher, lifecycles)
         debts = DebtService(runtime, recorder, begin)
-        scheduler = Scheduler(runtime, recorder, lifecycles, begin)
         people = People.of(runtime, MergeService(runtime, dispatcher, debts, lifecycles))
+        tasks = TaskService(runtime, recorder, people, begin)
+        scheduler = Scheduler(runtime, recorder, lifecycles, begin, tasks)
+        customers = CustomerService(runtime, dispatcher)
+        rights = RoleService(runtime, roles, staff)
+        erasures = ErasureService(runtime, debts, lifecycles)
         return cls(
             dispatcher=dispatcher,
             lifecycles=lifecycles,
@@ -58,7 +97,21 @@ class Parts:
             scheduler=scheduler,
             delivery=Delivery(runtime, recorder, begin),
             people=people,
-            customers=CustomerService(runtime, dispatcher),
+            customers=customers,
+            consents=ConsentService(runtime),
+            gate=gate,
+            standings=Standings(runtime, gate),
+            messages=messages,
+            delivering=Delivering(runtime, messages, recorder, dispatcher, begin),
+            tasks=tasks,
+            roles=rights,
+            looking=Looking(people, rights),
+            exports=ExportService(runtime, customers),
+            erasures=erasures,
+            retention=Retention(
+                runtime, retention or RetentionSettings(), begin, erasures.forget_again
+            ),
+            pages=Pages(runtime, customers),
             why=WhyService(runtime.ledger),
-            transaction=lambda unit: Transaction(unit, recorder, scheduler, people),
+            transaction=lambda unit: Transaction(unit, recorder, scheduler, people, tasks),
         )

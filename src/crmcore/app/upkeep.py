@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
+from typing import Final
 
 from crmcore.app.opened import Opened
 from crmcore.domain.arguments import check_whole
@@ -14,16 +15,25 @@ from crmcore.services.faults import Fault
 from crmcore.services.matches import Match
 from crmcore.services.merging import Merge
 from crmcore.services.portion import Portion, retried
+from crmcore.services.retrying import let_be_retried
+from crmcore.services.status import Status, status_of
+from crmcore.services.unit import Unit
 from crmcore.services.worker import POLL, Worker
+
+_OURS: Final = ("lifecycles", "consent")
 
 
 class Upkeep(Opened):
     """The part of `Crm` that keeps it going."""
 
     def next_due(self) -> int | None:
-        """Return the next instant at which something falls due, in microseconds, or None."""
+        """
+        Return the next instant at which something falls due, in microseconds, or None.
+
+        Stages, timers and tasks are what `run_due` does; messages that wait are for `deliver`.
+        """
         with self._read() as unit:
-            return self._parts.scheduler.next_due(unit.connection)
+            return self._parts.transaction(unit).next_due()
 
     def run_due(self) -> int:
         """Do all that has fallen due by now, in order; returns how many times there was any."""
@@ -41,9 +51,35 @@ class Upkeep(Opened):
             paid[name] = paid.get(name, 0) + portion.done
         return paid
 
+    def retry_failed(self, *names: str) -> Mapping[str, int]:
+        """
+        Let what plugins failed with be tried at once, be it put off or parked; a worker does it.
+
+        Args:
+            names: Of plugins; without any, all of them.
+
+        Returns:
+            How many customers and timers of each plugin are tried again, if there are any.
+
+        Raises:
+            PluginNotFoundError: If no plugin has the name.
+        """
+        known = [plugin.name for plugin in self._runtime.assembly]
+        for name in names:
+            if name not in known:
+                raise PluginNotFoundError(name, known)
+
+        def retry(unit: Unit) -> Mapping[str, int]:
+            # In one order, so that two who ask for it do not wait for each other.
+            wanted = sorted(set(names or known))
+            found = {name: let_be_retried(unit.connection, name, unit.now) for name in wanted}
+            return {name: count for name, count in found.items() if count}
+
+        return self._retrying(retry)
+
     def rebuild(self, *names: str) -> list[str]:
         """
-        Make derived tables anew from the ledger: the lifecycles' and those of the plugins named.
+        Make derived tables anew from the ledger: `lifecycles`, `consent`, and those of plugins.
 
         With no name everything is. Nothing is recorded. Returns what was rebuilt.
 
@@ -52,15 +88,17 @@ class Upkeep(Opened):
         """
         by_name = {plugin.name: plugin for plugin in self._runtime.assembly}
         for name in names:
-            if name not in by_name and name != "lifecycles":
-                raise PluginNotFoundError(name, [*by_name, "lifecycles"])
-        wanted = names or ("lifecycles", *by_name)
+            if name not in by_name and name not in _OURS:
+                raise PluginNotFoundError(name, [*by_name, *_OURS])
+        wanted = names or (*_OURS, *by_name)
         with self._begin() as unit:
             unit.connection.have_customers_alone()
             for name in wanted:
                 if name == "lifecycles":
                     for lifecycle in self._parts.lifecycles:
                         lifecycle.recompute(unit)
+                elif name == "consent":
+                    self._parts.consents.recompute(unit)
                 else:
                     self._parts.debts.rebuild(unit, by_name[name])
         return list(wanted)
@@ -72,16 +110,25 @@ class Upkeep(Opened):
         Return a worker that does not run yet; it looks for work every *poll* seconds.
 
         It moves on whom time moves, fires timers, pays debts, merges whom policy agreed to be
-        one, and calls `after_` hooks. Several
+        one, delivers messages, and calls `after_` hooks. Several
         may run on PostgreSQL, in as many processes. *told* is told of every portion it has done.
         """
         works = (
             self._parts.scheduler.work,
             self._parts.debts.work,
             self._merge_agreed,
+            self._parts.delivering.work,
             self._parts.delivery.work,
+            self._parts.retention.work,
+            self._note_times,
         )
         return Worker(self._runtime.database, works, poll=poll, told=told)
+
+    def _note_times(self) -> Iterator[Portion]:
+        """Keep what hooks have cost, once in a while; nothing to be done follows from it."""
+        if self._runtime.times.is_to_be_saved(self._runtime.clock.now()):
+            self._save_times()
+        return iter(())
 
     def _merge_agreed(self) -> Iterator[Portion]:
         """Merge those whom policy agreed to be one."""
@@ -108,6 +155,12 @@ class Upkeep(Opened):
         if self._worker is None or not self._worker.is_running:
             self._worker = self.worker(poll=poll).start()
         return self._worker
+
+    def status(self) -> Status:
+        """Return how things stand: customers, interactions, and what each plugin has left to do."""
+        plugins = [plugin.name for plugin in self._runtime.assembly]
+        with self._read() as unit:
+            return status_of(unit.connection, plugins, unit.now)
 
     def backlog(self) -> Mapping[str, int]:
         """Return for how many customers rows wait that each plugin failed with after a commit."""

@@ -11,6 +11,7 @@ from crmcore.domain.money import Money
 from crmcore.services.customers import CustomerView
 from crmcore.services.matches import Match
 from crmcore.services.merging import Merge, Unmerged
+from crmcore.services.proving import Proven
 from crmcore.services.relations import Relation
 from crmcore.services.why import Decision, StageStep
 
@@ -120,6 +121,16 @@ def unmerged_json(done: Unmerged) -> dict[str, Any]:
         "identifiers": done.identifiers,
         "rows": dict(done.rows),
         "unclear": [id_json(each) for each in done.unclear],
+    }
+
+
+def proven_json(proven: Proven) -> dict[str, Any]:
+    return {
+        "customer": id_json(proven.customer),
+        "identifier": str(proven.identifier),
+        "added": proven.added,
+        "merge": None if proven.merge is None else merge_json(proven.merge),
+        "proposed": id_json(proven.proposed),
     }
 
 

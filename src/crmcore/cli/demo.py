@@ -89,7 +89,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _write_configuration(folder: Path) -> Path:
-    tables = [f"[plugins.{each.name}]\n" for each in Installed.of(PLUGINS)]
+    found = [each for each in Installed.of(PLUGINS) if not each.is_shipped]
+    tables = [f"[plugins.{each.name}]\n" for each in found]
     path = folder / "crm.toml"
     path.write_text(
         "\n".join(

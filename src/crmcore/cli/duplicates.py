@@ -12,7 +12,11 @@ from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass
 
 @click.command
 @click.option(
-    "--reject", nargs=2, metavar="ONE OTHER", help="Note that these two are not one person."
+    "--reject",
+    nargs=2,
+    metavar="ONE OTHER",
+    help="Note that these two, as scheme:value or ids, are not one person: they are proposed no "
+    "more, whatever names both, and no policy merges them. `crm merge` still can.",
 )
 @click.option(
     "--merge-agreed", is_flag=True, help="Merge those whom policy (merge_on) says are one."
@@ -23,7 +27,12 @@ from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass
 def duplicates(
     shell: Shell, reject: tuple[str, str] | None, merge_agreed: bool, as_json: bool
 ) -> None:
-    """List customers who may be one person."""
+    """
+    List customers who may be one person.
+
+    A pair is proposed when something was recorded that names both. It waits until `crm merge`
+    makes the two one, or --reject says that they are two.
+    """
     with shell.open() as crm:
         if reject:
             one, other = map(known_as, reject)

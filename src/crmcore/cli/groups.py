@@ -17,6 +17,55 @@ customer: Final = LazyGroup(
     },
 )
 
+task: Final = LazyGroup(
+    name="task",
+    help="Add tasks, give them to somebody, and finish them.",
+    lazy={
+        "add": Lazy("crmcore.cli.tasks:add", "Add something to be done for a customer."),
+        "assign": Lazy("crmcore.cli.tasks:assign", "Give a task to a member of staff, or a team."),
+        "done": Lazy(
+            "crmcore.cli.tasks:done", "Note that a task is done, or not to be done any more."
+        ),
+    },
+)
+
+access: Final = LazyGroup(
+    name="access",
+    help="Tell who looked at whom.",
+    lazy={
+        "who-saw": Lazy("crmcore.cli.access:who_saw", "Tell who looked at a customer, and why."),
+        "of": Lazy("crmcore.cli.access:of", "Tell whom a member of staff looked at, and why."),
+        "alarms": Lazy(
+            "crmcore.cli.access:alarms",
+            "Tell who looked at more customers in an hour than their roles expect.",
+        ),
+    },
+)
+
+consent: Final = LazyGroup(
+    name="consent",
+    help="Look at what customers agreed to, and note it.",
+    lazy={
+        "show": Lazy(
+            "crmcore.cli.consent:show",
+            "Show where a customer's consent stands, and what made it so.",
+        ),
+        "give": Lazy("crmcore.cli.consent:give", "Record that a customer agreed."),
+        "withdraw": Lazy("crmcore.cli.consent:withdraw", "Record that a customer said no."),
+        "withheld": Lazy(
+            "crmcore.cli.consent:withheld", "List contact points that nobody writes to."
+        ),
+        "withhold": Lazy(
+            "crmcore.cli.consent:withhold",
+            "Let nobody write to a contact point, whoever has it.",
+        ),
+        "lift": Lazy(
+            "crmcore.cli.consent:lift",
+            "Let a contact point be written to again, as far as consent goes.",
+        ),
+    },
+)
+
 plugins: Final = LazyGroup(
     name="plugins",
     help="Look at plugins.",

@@ -12,6 +12,8 @@ from crmcore.cli.settings import comment, description_of, toml_table, toml_value
 from crmcore.cli.shell import Shell, config_option, pass_shell
 from crmcore.configuration import ShopSettings, load_plugin
 from crmcore.domain.clock import Calendar
+from crmcore.domain.gate import GateSettings
+from crmcore.domain.identity import IdentitySettings
 from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
 from crmcore.errors import ConfigurationError, OutdatedSchemaError
@@ -35,11 +37,18 @@ _SHOP_HELPS: Final = {
     is_flag=True,
     help="Write crm.toml anew if there is one, and keep what it said beside it.",
 )
+@click.option(
+    "--database",
+    default=ShopSettings().database,
+    show_default=True,
+    metavar="URL",
+    help="Where it is; a relative path begins at the configuration.",
+)
 @click.option("--currency", default="EUR", show_default=True, help="The shop's own currency.")
 @click.option("--zone", default="UTC", show_default=True, help="The shop's time zone, by its name.")
 @config_option
 @pass_shell
-def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
+def init(shell: Shell, force: bool, database: str, currency: str, zone: str) -> None:
     """
     Write a crm.toml and make its database ready.
 
@@ -53,7 +62,7 @@ def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
         raise ConfigurationError(f"{path} cannot be written: there is no folder {path.parent}")
     check_currency(currency)
     Calendar.named(zone)
-    text = _configuration(currency, zone)
+    text = _configuration(database, currency, zone)
     before = path.read_bytes() if path.exists() else None
     if before is not None:
         path.with_name(f"{path.name}.before").write_bytes(before)
@@ -61,7 +70,7 @@ def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
     try:
         with shell.open() as crm:
             plugins = [plugin.name for plugin in crm.assembly]
-            database = str(crm.runtime.database.engine.url.render_as_string())
+            opened = str(crm.runtime.database.engine.url.render_as_string())
     except OutdatedSchemaError:
         raise  # the configuration is right, and `crm migrate` needs it
     except BaseException:
@@ -70,22 +79,28 @@ def init(shell: Shell, force: bool, currency: str, zone: str) -> None:
     click.echo(f"Wrote {path}, with {', '.join(plugins) or 'no plugin, as none is installed'}.")
     if before is not None:
         click.echo(f"What it said before is in {path.name}.before.")
-    click.echo(f"The database {database} is ready.")
+    click.echo(f"The database {opened} is ready.")
 
 
-def _configuration(currency: str, zone: str) -> str:
+def _configuration(database: str, currency: str, zone: str) -> str:
     given = {
-        "database": '"sqlite:///crm.db"',
+        "database": str(toml_value(database)),
         "currency": str(toml_value(currency)),
         "zone": str(toml_value(zone)),
     }
     lines = [_HEAD, *toml_table("crm", ShopSettings, given, _SHOP_HELPS)]
+    lines += comment(description_of(GateSettings))
+    lines += toml_table("gate", GateSettings, {}, {})
+    lines += comment(description_of(IdentitySettings))
+    lines += toml_table("identity", IdentitySettings, {}, {})
     lines += comment(description_of(RelationshipSettings))
     lines += toml_table("relationship", RelationshipSettings, {}, {})
     for each in Installed.of(PLUGINS):
         cls = load_plugin(each.name)
         lines += comment(description_of(cls))
-        lines += toml_table(f"plugins.{each.name}", cls, {}, {})
+        header, *settings = toml_table(f"plugins.{each.name}", cls, {}, {})
+        # What ships with the core, such as a channel, is there only if the shop asks for it.
+        lines += [header, *(["enabled = false"] if each.is_shipped else []), *settings]
     return "\n".join(lines)
 
 

@@ -19,6 +19,11 @@ class Installed(NamedTuple):
     summary: str
     point: EntryPoint
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it comes with the core, such as a channel, and is there only if asked for."""
+        return self.distribution == "crmcore"
+
     @classmethod
     def of(cls, group: str) -> list[Self]:
         """Return what is installed in *group*, by name."""

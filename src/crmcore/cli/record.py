@@ -66,6 +66,10 @@ def record(
 
     KIND is such as order.placed; `crm hooks --kinds` lists them. The customer is found by the
     identifiers, or registered.
+
+    Plugins that owe work catch up before. Afterwards what has fallen due by now is done, for all
+    customers: stages that time moves on move, and timers that are due fire, as `crm worker` would
+    let them.
     """
     draft = Draft(
         kind,

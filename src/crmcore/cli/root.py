@@ -20,6 +20,7 @@ _TRY, _RUN, _ASK, _PLUGINS = (
     "Ask what is known, and why",
     "Plugins and upkeep",
 )
+_PRIVACY: Final = "What customers may ask of the shop"
 _OTHERS: Final = "Commands of plugins"
 
 CORE: Final = {
@@ -29,17 +30,70 @@ CORE: Final = {
     "record": Lazy("crmcore.cli.record:record", "Record one interaction.", _RUN),
     "import": Lazy("crmcore.cli.importing:import_", "Record what a file says.", _RUN),
     "worker": Lazy("crmcore.cli.worker:worker", "Do what is due, until it is stopped.", _RUN),
+    "send": Lazy("crmcore.cli.send:send", "Plan a message for a customer.", _RUN),
+    "deliver": Lazy("crmcore.cli.deliver:deliver", "Deliver all messages that are due.", _RUN),
     "customer": Lazy("crmcore.cli.groups:customer", "Look at customers.", _ASK),
+    "messages": Lazy("crmcore.cli.messages:messages", "List messages, newest first.", _ASK),
     "duplicates": Lazy(
         "crmcore.cli.duplicates:duplicates", "List customers who may be one person.", _ASK
     ),
     "merge": Lazy("crmcore.cli.merging:merge", "Make two customers one.", _RUN),
     "unmerge": Lazy("crmcore.cli.merging:unmerge", "Make two of them again.", _RUN),
+    "prove": Lazy(
+        "crmcore.cli.proving:prove",
+        "Give a customer an identifier that is proved to be theirs.",
+        _RUN,
+    ),
+    "relate": Lazy(
+        "crmcore.cli.relating:relate", "Note how a customer is related to another.", _RUN
+    ),
+    "status": Lazy("crmcore.cli.status:status", "Show how things stand, on one page.", _ASK),
+    "export-customer": Lazy(
+        "crmcore.cli.export_customer:export_customer",
+        "Write down all that is kept of a customer.",
+        _PRIVACY,
+    ),
+    "erase-customer": Lazy(
+        "crmcore.cli.erase_customer:erase_customer", "Forget a customer.", _PRIVACY
+    ),
+    "hold": Lazy(
+        "crmcore.cli.erase_customer:hold", "Keep a customer from being forgotten.", _PRIVACY
+    ),
+    "retention": Lazy(
+        "crmcore.cli.retention:retention", "Empty what has been kept for long enough.", _PRIVACY
+    ),
     "why": Lazy("crmcore.cli.why:why", "Tell why a customer is treated as they are.", _ASK),
+    "tasks": Lazy(
+        "crmcore.cli.tasks:tasks", "List what staff are to do for customers, those due first.", _ASK
+    ),
+    "task": Lazy(
+        "crmcore.cli.groups:task", "Add tasks, give them to somebody, and finish them.", _RUN
+    ),
+    "access": Lazy("crmcore.cli.groups:access", "Tell who looked at whom.", _ASK),
+    "staff": Lazy("crmcore.cli.access:staff", "Tell who may do what.", _ASK),
+    "consent": Lazy(
+        "crmcore.cli.groups:consent", "Look at what customers agreed to, and note it.", _RUN
+    ),
+    "explain-send": Lazy(
+        "crmcore.cli.explain_send:explain_send",
+        "Tell why a message goes to a customer, waits, or does not go.",
+        _ASK,
+    ),
     "plugins": Lazy("crmcore.cli.groups:plugins", "Look at plugins.", _PLUGINS),
     "hooks": Lazy("crmcore.cli.hooks:hooks", "List the hooks, and who implements them.", _PLUGINS),
+    "doctor": Lazy(
+        "crmcore.cli.doctor:doctor", "Find what is wrong, each with its cure.", _PLUGINS
+    ),
     "rebuild": Lazy(
         "crmcore.cli.rebuild:rebuild", "Make derived tables anew from the ledger.", _PLUGINS
+    ),
+    "retry": Lazy(
+        "crmcore.cli.retrying:retry", "Try what plugins failed with again, at once.", _PLUGINS
+    ),
+    "reconcile": Lazy(
+        "crmcore.cli.reconcile:reconcile",
+        "Check that messages and attempts fit together.",
+        _PLUGINS,
     ),
     "migrate": Lazy(
         "crmcore.cli.migrate:migrate", "Bring an older database to this version.", _PLUGINS

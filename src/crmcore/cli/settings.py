@@ -115,6 +115,11 @@ def toml_value(value: Any) -> str | None:
         case list() | tuple():
             items = [toml_value(item) for item in value]
             return None if None in items else "[" + ", ".join(filter(None, items)) + "]"
+        case dict():
+            pairs = {key: toml_value(item) for key, item in value.items()}
+            if None in pairs.values():
+                return None
+            return "{" + ", ".join(f"{toml_value(key)} = {pairs[key]}" for key in pairs) + "}"
     return None
 
 

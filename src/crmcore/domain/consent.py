@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args
 
 from attrs import frozen
@@ -28,6 +28,12 @@ NARROWING: Final = frozenset({"withdrawn", "refused", "expired", "merged"})
 """`merged` is what a merge makes of the narrower of two answers."""
 
 ANY: Final = "*"
+
+REACHES: Final[Mapping[str, str]] = {"email": "email", "sms": "phone", "phone": "phone"}
+"""
+The schemes of identifiers that well-known channels reach, so that consent can be recorded before
+anybody delivers on them. A plugin that registers a channel says what it reaches.
+"""
 
 
 @frozen(kw_only=True)
@@ -64,7 +70,13 @@ class ConsentWithdrawn:
 
 @frozen(kw_only=True)
 class BrakeSet:
-    """For a while nothing but service goes to a customer: an open complaint, mourning."""
+    """
+    For a while nothing but service goes to a customer: an open complaint, mourning.
+
+    Attributes:
+        until: When it ends by itself: an instant such as `2026-11-22T09:00:00+01:00`, or a day,
+            such as `2026-11-22`, when that begins in the shop's zone.
+    """
 
     brake: str
     until: str | None = None
@@ -72,6 +84,8 @@ class BrakeSet:
 
 @frozen(kw_only=True)
 class BrakeLifted:
+    """A brake that was set is no longer on."""
+
     brake: str
 
 
@@ -93,14 +107,15 @@ CONSENT_KINDS: Final = (
     Kind(
         "consent.imported",
         payload=ConsentGiven,
+        follows=True,
         description="From another system's list; it never widens what was said here.",
     ),
-    Kind("consent.withdrawn", payload=ConsentWithdrawn),
-    Kind("consent.refused", payload=ConsentWithdrawn),
-    Kind("consent.expired", payload=ConsentWithdrawn),
-    Kind("brake.set", payload=BrakeSet),
-    Kind("brake.lifted", payload=BrakeLifted),
-    Kind("customer.zone_changed", payload=ZoneChanged),
+    Kind("consent.withdrawn", payload=ConsentWithdrawn, follows=True),
+    Kind("consent.refused", payload=ConsentWithdrawn, follows=True),
+    Kind("consent.expired", payload=ConsentWithdrawn, follows=True),
+    Kind("brake.set", payload=BrakeSet, follows=True),
+    Kind("brake.lifted", payload=BrakeLifted, follows=True),
+    Kind("customer.zone_changed", payload=ZoneChanged, follows=True),
 )
 
 
@@ -161,6 +176,22 @@ def standing_of(
     if last("imported") is not None:
         return "imported"
     return "requested" if last("requested") is not None else "none"
+
+
+def decisive(
+    entries: Iterable[ConsentEntry], point: str, channel: str, purpose: str, standing: Standing
+) -> ConsentEntry | None:
+    """Return the entry that made consent stand so: the latest of those that say it."""
+    says = {
+        "confirmed": {"confirmed"},
+        "given": WIDENING,
+        "withdrawn": NARROWING,
+        "imported": {"imported"},
+        "requested": {"requested"},
+        "none": set[str](),
+    }[standing]
+    found = [e for e in entries if e.effect in says and e.covers(point, channel, purpose)]
+    return max(found, key=lambda e: (e.occurred_at, e.recorded_at, e.interaction_id), default=None)
 
 
 def allows(standing: Standing, basis: Basis) -> bool:

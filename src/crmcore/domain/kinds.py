@@ -7,8 +7,10 @@ from typing import Final
 from attrs import frozen
 
 from crmcore.domain.consent import CONSENT_KINDS
+from crmcore.domain.feedback import MESSAGE_KINDS
 from crmcore.domain.kind import Kind, personal
 from crmcore.domain.structuring import Erased
+from crmcore.domain.task import TASK_KINDS
 
 
 @frozen(kw_only=True)
@@ -127,13 +129,14 @@ CORE_KINDS: Final = (
         sign=1,
         description="An order was placed; its amount adds to what the customer spent.",
     ),
-    Kind("order.shipped", payload=Shipment),
-    Kind("order.delivered", payload=Shipment),
+    Kind("order.shipped", payload=Shipment, follows=True),
+    Kind("order.delivered", payload=Shipment, follows=True),
     Kind(
         "order.cancelled",
         payload=OrderUndone,
         aliases=("Order Cancelled",),
         sign=-1,
+        follows=True,
         description="An order was called off; its amount is taken away again.",
     ),
     Kind(
@@ -141,9 +144,15 @@ CORE_KINDS: Final = (
         payload=OrderUndone,
         aliases=("Order Refunded",),
         sign=-1,
+        follows=True,
         description="Money was paid back for an order or a part of it.",
     ),
-    Kind("order.returned", payload=OrderUndone, description="Goods came back; see also refunds."),
+    Kind(
+        "order.returned",
+        payload=OrderUndone,
+        follows=True,
+        description="Goods came back; see also refunds.",
+    ),
     Kind("service.opened", payload=ServiceOpened),
     Kind("call.ended", payload=CallEnded),
     Kind(
@@ -152,6 +161,8 @@ CORE_KINDS: Final = (
         description="A guard kept a customer in their stage.",
     ),
     *CONSENT_KINDS,
+    *MESSAGE_KINDS,
+    *TASK_KINDS,
 )
 """In the order in which they happen within one instant, which decides between equal times."""
 

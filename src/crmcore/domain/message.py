@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Required, TypedDict, get_args
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
-from crmcore.domain.consent import Purpose
+from crmcore.domain.clock import to_instant
+from crmcore.domain.consent import PURPOSES, Purpose
 from crmcore.domain.identity import Known
+from crmcore.domain.structuring import unfit
+from crmcore.errors import InputError, nearest
 
 State = Literal[
     "planned", "claimed", "handed", "accepted", "deferred", "failed", "unknown", "withheld"
@@ -17,6 +21,9 @@ State = Literal[
 STATES: Final[tuple[State, ...]] = get_args(State)
 PENDING: Final = frozenset({"planned", "claimed", "handed", "deferred"})
 """The states of what is still to come; in all others it is settled."""
+
+LONGEST_KEY: Final = 255
+_HIGHEST: Final = 1_000_000
 
 OnUnknown = Literal["leave", "resend"]
 """
@@ -43,6 +50,16 @@ class Content:
     html: str | None = None
     headers: Mapping[str, str] = field(factory=dict)
     data: Mapping[str, Any] = field(factory=dict)
+
+    def to_json(self) -> str:
+        """Return it as JSON, without the parts that say nothing."""
+        found = {name: value for name, value in asdict(self).items() if value}
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Content:
+        """Return what `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
 @frozen(kw_only=True)
@@ -116,6 +133,8 @@ class Channel:
         on_unknown: What becomes of a message nobody knows the fate of, by purpose; all others are
             left. With an idempotent provider it is always sent again, with the same key.
         at_once: How many messages one call may carry.
+        answers_within: Seconds that one call may take. Of what was handed over and not answered
+            by then nobody knows the fate, as after a crash.
     """
 
     name: str = field(kw_only=False)
@@ -123,6 +142,43 @@ class Channel:
     idempotent: bool = False
     on_unknown: Mapping[Purpose, OnUnknown] = field(factory=dict)
     at_once: int = 1
+    answers_within: float = 60.0
+
+
+class BroadcastFields(TypedDict, total=False):
+    """What a broadcast says beside its key; the first three are required."""
+
+    purpose: Required[Purpose]
+    channel: Required[str]
+    content: Required[Content]
+    asks: bool
+    priority: int
+
+
+@frozen(kw_only=True)
+class Broadcast:
+    """
+    Something that is said to many at once.
+
+    Attributes:
+        audience: How many it was planned for; counted then, and never again.
+        states: How many of them stand in which state; they always add up to the audience.
+    """
+
+    key: str
+    plugin: str
+    purpose: Purpose
+    channel: str
+    audience: int
+    planned_at: int
+    stopped_at: int | None
+    actor: str | None
+    states: Mapping[State, int]
+
+    @property
+    def pending(self) -> int:
+        """How many are still to come."""
+        return sum(count for state, count in self.states.items() if state in PENDING)
 
 
 @frozen(kw_only=True)
@@ -171,3 +227,81 @@ class Unknown:
 
 
 Outcome = Accepted | Deferred | Failed | Unknown
+
+
+def check_key(key: object) -> str:
+    """Return what a message is called; raises `InputError` if it is no such name."""
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
+        raise InputError(
+            f"the message's key is {key!r}; text of 1 to {LONGEST_KEY} characters is expected, "
+            "such as 'news-2026-11'"
+        )
+    for problem in unfit(key, "key"):
+        raise InputError(problem)
+    return key
+
+
+def check_purpose(purpose: object) -> Purpose:
+    """Return what a message is for; raises `InputError` if there is no such purpose."""
+    if not isinstance(purpose, str) or purpose not in PURPOSES:
+        hint = nearest(purpose, PURPOSES)
+        raise InputError(
+            f"the message's purpose is {purpose!r}{hint}; one of {', '.join(PURPOSES)} is expected"
+        )
+    return purpose
+
+
+def check_content(content: object) -> Content:
+    """Return what a message says; raises `InputError` if it cannot be kept."""
+    if not isinstance(content, Content):
+        raise InputError(
+            f"the message's content is {content!r}; Content is expected, such as "
+            "Content(text='Your parcel left')"
+        )
+    for name, wanted in (("text", str), ("subject", str | None), ("html", str | None)):
+        value = getattr(content, name)
+        if not isinstance(value, wanted):
+            raise InputError(f"the content's {name} is {value!r}; text is expected")
+    if not all(isinstance(each, str) for each in content.headers.values()):
+        raise InputError(f"the content's headers are {content.headers!r}; text is expected in each")
+    for problem in unfit(asdict(content), "content"):
+        raise InputError(problem)
+    return content
+
+
+def check_instant(name: str, moment: object) -> int | None:
+    """Return an instant in microseconds; raises `InputError` if it is none."""
+    if moment is None or type(moment) is int:
+        return moment
+    if not isinstance(moment, datetime):
+        raise InputError(
+            f"the message's {name} is {moment!r}; an aware datetime, or microseconds since 1970, "
+            "is expected"
+        )
+    return to_instant(moment)
+
+
+def check_draft(draft: object) -> MessageDraft:
+    """Return a draft whose fields are right; raises an `InputError` that names the one that is not.
+
+    Its channel and customer are looked up where it is planned.
+    """
+    if not isinstance(draft, MessageDraft):
+        raise InputError(f"{draft!r} is no message; a MessageDraft is expected")
+    check_key(draft.key)
+    check_purpose(draft.purpose)
+    check_content(draft.content)
+    check_terms(draft.asks, draft.priority)
+    check_instant("not_before", draft.not_before)
+    check_instant("not_after", draft.not_after)
+    if draft.caused_by is not None and type(draft.caused_by) is not int:
+        raise InputError(f"caused_by is {draft.caused_by!r}; an interaction's id is expected")
+    return draft
+
+
+def check_terms(asks: object, priority: object) -> None:
+    """Raise `InputError` unless these are a truth value and a whole number."""
+    if type(asks) is not bool:
+        raise InputError(f"asks is {asks!r}; True or False is expected")
+    if type(priority) is not int or abs(priority) > _HIGHEST:
+        raise InputError(f"priority is {priority!r}; a whole number up to {_HIGHEST} is expected")

@@ -18,6 +18,7 @@ from crmcore.hooks.lifecycle import (
 )
 from crmcore.hooks.markers import hookimpl, hookspec
 from crmcore.hooks.message import (
+    Audience,
     DeliveriesChanged,
     DeliveryChanged,
     Hold,
@@ -91,6 +92,7 @@ class Plugin(
 
 __all__ = [
     "SPECS",
+    "Audience",
     "CatchUp",
     "Context",
     "Curve",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from datetime import datetime
+from typing import Any, Literal, Protocol, Unpack
 
 from sqlalchemy import Executable, Table
 
 from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.interaction import Draft
+from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.hooks.fold import Facts, Fold
+from crmcore.hooks.message import Audience
 from crmcore.hooks.selection import Selected
 
 Mode = Literal["live", "rebuild"]
@@ -50,6 +54,41 @@ class Context(Protocol):
 
         The source becomes `plugin:<name>`; `source_key` is required, and is made the
         customer's own, so it need not name the customer: deciding twice is one row.
+        """
+
+    def add_task(self, *drafts: TaskDraft) -> None:
+        """
+        Add something that staff are to do for a customer, whom the draft names by id.
+
+        Of one key a customer has one task of the plugin's: adding it again changes nothing. What
+        becomes of it the ledger tells: `task.assigned`, `task.escalated`, `task.done`.
+        """
+
+    def send(self, *drafts: MessageDraft) -> None:
+        """
+        Plan messages; each goes once to its customer, when the gate lets it.
+
+        Of one key a customer has one message of the plugin's: sending it again changes nothing.
+        What is planned in a batch is judged at the end of it. Raises `ModeError` in `rebuild`.
+        """
+
+    def broadcast(
+        self,
+        key: str,
+        audience: Audience,
+        *,
+        not_before: datetime | int | None = None,
+        not_after: datetime | int | None = None,
+        **values: Unpack[BroadcastFields],
+    ) -> None:
+        """
+        Plan a message for many; whom it is for is frozen now.
+
+        Args:
+            key: What it is, such as `news-2026-11`; planning it again changes nothing.
+            audience: A Core select of ids of customers, such ids, or `"everyone"`.
+            not_before, not_after: When it may go, and after when nobody wants it.
+            values: `purpose`, `channel`, `content`, and perhaps `asks` and `priority`.
         """
 
     def fold(self, fold: Fold, event: Selected) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
-from sqlalchemy import FromClause
+from sqlalchemy import FromClause, Select
 
 from crmcore.domain.consent import Purpose
 from crmcore.domain.message import Channel, Content, Delivery, Message, Outcome, State
@@ -14,6 +14,10 @@ from crmcore.hooks.markers import hookspec
 
 if TYPE_CHECKING:
     from crmcore.hooks.context import Context
+
+
+Audience = Select[Any] | Iterable[int] | Literal["everyone"]
+"""Whom something is said to: a Core select of ids of customers, such ids, or all there are."""
 
 
 @frozen(kw_only=True)

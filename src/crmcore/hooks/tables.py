@@ -40,4 +40,8 @@ class PluginTable:
     @table.validator
     def _has_customer(self, _: Any, table: Table) -> None:
         if "customer_id" not in table.primary_key.columns:
-            raise ValueError(f"table {table.name!r} has no customer_id in its primary key")
+            key = ", ".join(map(repr, table.primary_key.columns.keys())) or "no column"
+            raise ValueError(
+                f"table {table.name!r} has no customer_id in its primary key, but {key}; whose a "
+                "row is has to be part of its key"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import PrimaryKeyConstraint, Table
+from sqlalchemy import Index, PrimaryKeyConstraint, Table
 
 from crmcore.persistence.schema import metadata, text, whole
 
@@ -29,6 +29,8 @@ consent = Table(
     PrimaryKeyConstraint(
         "customer_id", "interaction_id", "merge_id", "point", "channel", "purpose"
     ),
+    # What somebody said of a point goes for whoever has it.
+    Index("crm_consent_point", "point"),
     sqlite_with_rowid=False,
 )
 

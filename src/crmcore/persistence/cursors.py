@@ -86,6 +86,8 @@ class Commits:
         self.any_following: Select[Any] = (
             select(literal_column("1")).select_from(interaction).where(*seen).limit(1)
         )
+        self.count_following = select(func.count()).select_from(interaction).where(*seen)
+        """How many rows there are after the position `beyond_xid`, `beyond_id`."""
         self.waiting = rows.where(
             _THEIRS,
             self._is(">=", "first"),

@@ -43,11 +43,20 @@ message = Table(
     text("provider_reference", nullable=True),
     whole("caused_by", nullable=True),
     text("content", nullable=True),  # personal: an erasure empties it
-    UniqueConstraint("plugin", "message_key", "recorded_for", "customer_id"),
+    UniqueConstraint("customer_id", "plugin", "message_key", "recorded_for"),
+    # When something is to be claimed next; and what of it first.
     Index(
         "crm_message_waiting",
         "channel",
         "not_before",
+        sqlite_where=sql(_WAITING),
+        postgresql_where=sql(_WAITING),
+    ),
+    Index(
+        "crm_message_order",
+        "channel",
+        sql("priority DESC"),
+        "message_id",
         sqlite_where=sql(_WAITING),
         postgresql_where=sql(_WAITING),
     ),
@@ -58,6 +67,7 @@ message = Table(
         postgresql_where=sql(_LEASED),
     ),
     Index("crm_message_customer", "customer_id", "handed_at"),
+    Index("crm_message_key", "message_key", "plugin"),
 )
 
 # What was planned for many at once: its audience is counted then, and never again.

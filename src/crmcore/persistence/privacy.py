@@ -18,9 +18,11 @@ access = Table(
     whole("recorded_at"),
     text("actor"),
     text("role"),
-    text("action"),  # read, reveal, export, change, or what was refused
+    text("action"),  # see crmcore.domain.role
     text("outcome"),  # allowed or refused
     whole("customer_id"),  # 0: nobody in particular
+    # Whom it was about then; a merge leaves it, so that it can be undone.
+    whole("recorded_for"),
     text("fields"),  # names only, never values
     text("reason", nullable=True),
     Index("crm_access_customer", "customer_id", "recorded_at"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Table, inspect, text
+from sqlalchemy.types import TypeEngine
 
 from crmcore.persistence.connection import Connection
 
@@ -33,3 +34,25 @@ def columns(connection: Connection, table: str) -> Mapping[str, bool]:
     """Return the columns of a table, each with whether it may be empty."""
     found = inspect(connection.sqlalchemy).get_columns(table)
     return {column["name"]: column["nullable"] for column in found}
+
+
+def differences(connection: Connection, table: Table) -> list[str]:
+    """Return in what the columns of a table are declared otherwise than the database has them."""
+    there = {each["name"]: each for each in inspect(connection.sqlalchemy).get_columns(table.name)}
+    told = []
+    for column in table.columns:
+        found = there.pop(column.name, None)
+        if found is None:
+            told.append(f"column {column.name!r} is declared and not there")
+            continue
+        declared = _told(connection, column.type, nullable=bool(column.nullable))
+        present = _told(connection, found["type"], nullable=found["nullable"])
+        if declared != present:
+            told.append(f"column {column.name!r} is declared {declared} and is {present}")
+    return [*told, *(f"column {name!r} is there and not declared" for name in there)]
+
+
+def _told(connection: Connection, of: TypeEngine[Any], *, nullable: bool) -> str:
+    # How text is compared is not told by every database.
+    name = of.compile(connection.database.dialect).partition(" COLLATE")[0]
+    return name if nullable else f"{name} NOT NULL"

@@ -12,15 +12,18 @@ from crmcore.persistence.schema import ids, metadata, text, whole
 task_ids: Final = ids("task")
 
 _OPEN: Final = "done_at IS NULL"
+_ESCALATES: Final = "escalate_at IS NOT NULL AND done_at IS NULL"
 
 task = Table(
     "crm_task",
     metadata,
     whole("task_id", primary_key=True, autoincrement=False),
     whole("customer_id"),
+    # Whom it was added for; a merge leaves it, so that it can be undone.
+    whole("recorded_for"),
     text("plugin"),  # whose it is; empty: the shop's own
     text("task_key"),
-    text("title"),
+    text("title"),  # personal
     text("note", nullable=True),  # personal: an erasure empties it
     text("owner", nullable=True),  # a member of staff, or a team; NULL: nobody's yet
     whole("recorded_at"),
@@ -31,10 +34,13 @@ task = Table(
     whole("escalated_at", nullable=True),
     whole("done_at", nullable=True),
     text("done_by", nullable=True),
-    text("outcome", nullable=True),  # done, or dropped
-    text("reason", nullable=True),
+    # `done`, or what staff say of it; `dropped`; or `merged`: the survivor has one of this key.
+    text("outcome", nullable=True),
+    text("reason", nullable=True),  # personal
     whole("caused_by", nullable=True),
-    UniqueConstraint("plugin", "task_key", "customer_id"),
+    whole("step"),  # how many facts there are of it in the ledger
+    # Which customer has one of a key is looked up under their lock; a merge may give them two.
+    UniqueConstraint("plugin", "task_key", "recorded_for", "customer_id"),
     Index("crm_task_customer", "customer_id"),
     Index(
         "crm_task_owner",
@@ -46,7 +52,7 @@ task = Table(
     Index(
         "crm_task_escalate",
         "escalate_at",
-        sqlite_where=sql("escalate_at IS NOT NULL"),
-        postgresql_where=sql("escalate_at IS NOT NULL"),
+        sqlite_where=sql(_ESCALATES),
+        postgresql_where=sql(_ESCALATES),
     ),
 )

@@ -18,6 +18,7 @@ from crmcore.errors import HistoryError
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.messages import message
 from crmcore.persistence.stages import change, stage
 from crmcore.replay.history import History
 from crmcore.replay.replayer import Replayed
@@ -52,6 +53,11 @@ _moves = (
     )
     .where(change.c.lifecycle == RELATIONSHIP)
     .group_by("quarter", change.c.from_stage, change.c.to_stage)
+)
+_messages = (
+    select(message.c.state, message.c.gate, func.count())
+    .group_by(message.c.state, message.c.gate)
+    .order_by(message.c.state, message.c.gate)
 )
 _count = func.count().label("decisions")
 _distance = func.abs(_count - bindparam("wanted"))
@@ -145,6 +151,38 @@ class FaultFigures:
 
     count: int
     latest: str
+
+
+@frozen(kw_only=True)
+class MessageFigures:
+    """
+    What would have been said; nobody received any of it.
+
+    Attributes:
+        planned: How many messages.
+        states: How many of them ended in which state; `accepted` are those that would have gone.
+        withheld: How many were withheld, by the gate that did.
+    """
+
+    planned: int
+    states: Mapping[str, int]
+    withheld: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict that JSON can hold."""
+        return asdict(self)
+
+
+def message_figures(crm: Crm) -> MessageFigures:
+    """Return what would have been said, and what the gate withheld."""
+    states: dict[str, int] = {}
+    withheld: dict[str, int] = {}
+    with crm.begin() as tx:
+        for state, gate, count in tx.connection.execute(_messages):
+            states[state] = states.get(state, 0) + count
+            if state == "withheld":
+                withheld[gate or "nobody"] = withheld.get(gate or "nobody", 0) + count
+    return MessageFigures(planned=sum(states.values()), states=states, withheld=withheld)
 
 
 @frozen(kw_only=True)

@@ -31,8 +31,10 @@ class Replayed:
 class _CutError(Exception):
     """Something falls due within a batch: it is to be recorded up to there only."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, *, halved: bool = False) -> None:
+        super().__init__(at)
         self.at = at
+        self.halved = halved
 
 
 @define
@@ -54,6 +56,7 @@ class Replayer:
     clock: VirtualClock
     batch_size: int | None = None
     progress: Progress | None = None
+    _most: int = LARGEST_BATCH
     _recorded: int = 0
     _repeated: int = 0
     _batches: int = 0
@@ -73,10 +76,13 @@ class Replayer:
             end = self._end_of_batch(times, done, due)
             while True:
                 try:
-                    due = self._record(drafts[done:end], now, max(now, *times[done:end]))
+                    due = self._record(drafts[done:end], times[done:end], now)
+                    self._most = min(2 * self._most, LARGEST_BATCH)
                     break
                 except _CutError as cut:
                     end = self._end_of_batch(times, done, cut.at)
+                    if cut.halved:  # the next messages are as near as these, most likely
+                        self._most = max(1, end - done)
             done = end
             if self.progress is not None:
                 self.progress(done, len(drafts))
@@ -112,11 +118,12 @@ class Replayer:
     def _let_pass(self, due: int) -> int | None:
         self.clock.advance_to(due)
         self._instants += self.crm.run_due()
+        self.crm.deliver()
         return self.crm.next_due()
 
     def _end_of_batch(self, times: Sequence[int], start: int, due: int | None) -> int:
         """Return where the batch from *start* ends: before *due*, and no longer than allowed."""
-        most = min(len(times), start + min(self.batch_size or LARGEST_BATCH, LARGEST_BATCH))
+        most = min(len(times), start + min(self.batch_size or LARGEST_BATCH, self._most))
         if due is None:
             return most
         end = start + 1
@@ -124,12 +131,14 @@ class Replayer:
             end += 1
         return end
 
-    def _record(self, drafts: Sequence[Draft], first: int, now: int) -> int | None:
+    def _record(self, drafts: Sequence[Draft], times: Sequence[int], first: int) -> int | None:
         """
         Record a batch, and return what falls due next; a `_CutError` undoes it.
 
-        The clock stands at *first* when the first draft has come, and at *now* after the last.
+        The clock stands at *first* when the first draft has come, and at the latest of *times*,
+        which are the drafts' own, after the last.
         """
+        now = max(first, *times)
         before = self.clock.now()
         self.clock.advance_to(now)
         try:
@@ -140,6 +149,9 @@ class Replayer:
                 cuts = [at for at in (due, *tx.passed) if at is not None and first < at <= now]
                 if cuts:
                     raise _CutError(min(cuts))
+                if tx.has_sent and first < now:
+                    # It was to be said when something happened, not at the end of the batch.
+                    raise _CutError(max(first + 1, times[len(times) // 2]), halved=True)
         except _CutError:
             self.clock.instant = before
             raise

@@ -21,9 +21,11 @@ from crmcore.errors import ConfigurationError, HistoryError
 from crmcore.hooks import Plugin, ReportResult
 from crmcore.replay.figures import (
     HistoryFigures,
+    MessageFigures,
     RelationshipFigures,
     RunFigures,
     find_example,
+    message_figures,
     relationship_figures,
     run_figures,
 )
@@ -33,7 +35,7 @@ from crmcore.services.assembly import Assembly
 from crmcore.services.customers import CustomerView
 from crmcore.services.why import Decision, StageStep
 
-OWN_TABLES: Final = ("history", "relationship", "run")
+OWN_TABLES: Final = ("history", "relationship", "messages", "run")
 """What a trial says itself, beside the reports of plugins."""
 
 _SECRET: Final = "of a scratch database, which keeps nothing that has to be kept from anybody"
@@ -65,6 +67,7 @@ class Trial:
     currency: str
     history: HistoryFigures
     relationship: RelationshipFigures
+    messages: MessageFigures
     run: RunFigures
     descriptions: Mapping[str, str]
     reports: Mapping[str, ReportResult]
@@ -75,11 +78,14 @@ class Trial:
         """
         Return a dict that JSON can hold: `history`, `relationship`, `run`, and the reports.
 
-        Each report stands under its own name; ratios are from 0 to 1, unrounded.
+        Each report stands under its own name; ratios are from 0 to 1, unrounded. `messages` is
+        there where anything would have been said.
         """
+        said = {"messages": self.messages.to_json()} if self.messages.planned else {}
         return {
             "history": self.history.to_json(),
             "relationship": self.relationship.to_json(),
+            **said,
             "run": self.run.to_json(),
             **{name: dict(result.figures) for name, result in self.reports.items()},
             **{name: {"missing": error} for name, error in self.missing.items()},
@@ -124,6 +130,7 @@ def try_configuration(
     with _database(into) as arguments:
         settings = configuration.arguments() | {"plugins": _made_anew(configuration)} | arguments
         with Crm(**settings, clock=clock) as crm:
+            crm.rehearse()
             replayer = Replayer(crm, clock, batch_size=batch_size, progress=progress)
             replayed = replayer.run(history.drafts)
             return _look(crm, history, replayed, began)
@@ -143,6 +150,7 @@ def _look(crm: Crm, history: History, replayed: Replayed, began: float) -> Trial
         currency=crm.runtime.currency,
         history=HistoryFigures.of(history, replayed, customers=stages.customers),
         relationship=stages,
+        messages=message_figures(crm),
         run=run_figures(crm, replayed, cpu_seconds=time.process_time() - began),
         descriptions={name: each.description for name, each in crm.assembly.reports.items()},
         reports=reports,

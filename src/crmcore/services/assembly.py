@@ -16,6 +16,7 @@ from crmcore.domain.identity import SCHEMES, IdentitySettings, Scheme, SchemeReg
 from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.kinds import CORE_KINDS
 from crmcore.domain.lifecycle import Lifecycle
+from crmcore.domain.message import Channel
 from crmcore.domain.trait import Trait
 from crmcore.errors import ConfigurationError, PluginError, nearest
 from crmcore.hooks import SPECS, Plugin, Report
@@ -24,10 +25,12 @@ from crmcore.persistence.tables import metadata
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-N = TypeVar("N", Lifecycle, Trait[Any], Report, Scheme)
+N = TypeVar("N", Lifecycle, Trait[Any], Report, Scheme, Channel)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-RESERVED = frozenset({"shop", "core", "crm", "crmcore", "relationship", "database"})
+RESERVED = frozenset(
+    {"shop", "core", "crm", "crmcore", "relationship", "database", "consent", "lifecycles"}
+)
 
 
 @frozen
@@ -83,8 +86,13 @@ class Assembly:
         schemes, _ = self._collect(Plugin.register_identifiers, Scheme, SCHEMES.values())
         self.schemes = SchemeRegistry(schemes.values(), identity)
         self.reports, _ = self._collect(Plugin.register_reports, Report)
+        self.channels, carriers = self._collect(Plugin.register_channels, Channel)
+        by_name = {plugin.name: plugin for plugin in self.plugins}
+        self.carriers = {channel: by_name[name] for channel, name in carriers.items()}
+        """The plugin that delivers on each channel."""
         self._check_tables()
         self._check_lifecycles(owners)
+        self._check_channels()
 
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self.plugins)
@@ -137,6 +145,28 @@ class Assembly:
                     )
                 _check_foreign_keys(plugin, table.table)
 
+    def _check_channels(self) -> None:
+        for name, channel in self.channels.items():
+            plugin = self.carriers[name]
+            if not _implements(type(plugin), "deliver_messages"):
+                raise PluginError(
+                    plugin.name,
+                    f"registers the channel {name!r}, so it must implement deliver_messages",
+                )
+            if channel.scheme not in self.schemes:
+                raise PluginError(
+                    plugin.name,
+                    f"the channel {name!r} reaches identifiers of the unknown scheme "
+                    f"{channel.scheme!r}"
+                    f"{nearest(channel.scheme, [each.name for each in self.schemes])}",
+                )
+            if type(channel.at_once) is not int or channel.at_once < 1:
+                raise PluginError(
+                    plugin.name,
+                    f"the channel {name!r} takes {channel.at_once!r} messages at once; a whole "
+                    "number of at least 1 is expected",
+                )
+
     def _check_lifecycles(self, owners: Mapping[str, str]) -> None:
         for lifecycle in self.lifecycles.values():
             for kind in sorted(lifecycle.kinds):
@@ -161,7 +191,8 @@ def _check_foreign_keys(plugin: Plugin, table: Table) -> None:
         elif not target.startswith(f"crm_{plugin.name}_"):
             raise PluginError(
                 plugin.name,
-                f"table {table.name!r} has a foreign key to table {target!r}; only tables of the "
+                f"column {key.parent.name!r} of table {table.name!r} has a foreign key to table "
+                f"{target!r}; only tables of the "
                 f"core and its own, named crm_{plugin.name}_<noun>, are expected",
             )
 

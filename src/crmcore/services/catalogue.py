@@ -25,6 +25,7 @@ from crmcore.persistence.partitions import (
 from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger, note_applied
 from crmcore.persistence.schema import REVISION
 from crmcore.persistence.settings import INSTANCE, read_setting, write_setting
+from crmcore.persistence.shapes import differences
 from crmcore.persistence.tables import metadata
 from crmcore.services.revisions import core_revisions, refuse_newer, refuse_older, revisions_of
 
@@ -120,9 +121,10 @@ def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
         if rows and shape in (rows[0][0], rows[0][0].partition("/")[0]):
             continue
         if rows and not kept.derived:
+            told = differences(connection, kept.table) or ["its keys, indexes or defaults differ"]
             raise SchemaError(
                 f"table {kept.table.name!r} of plugin {plugin.name!r} has another shape than in "
-                "the database, and no migration leads from one to the other"
+                f"the database ({', '.join(told)}), and no migration leads from one to the other"
             )
         if rows:
             kept.table.drop(connection.sqlalchemy, checkfirst=True)

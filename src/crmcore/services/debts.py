@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import frozen
 from sqlalchemy import Select, Text, bindparam, delete, select, true, update
 
+from crmcore.domain.clock import DAY
 from crmcore.errors import PluginError, RetryTransaction
 from crmcore.hooks import CustomerList, CustomersRecompute, Everyone, IdList, Plugin
 from crmcore.persistence.connection import Connection
@@ -18,8 +19,10 @@ from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole
 from crmcore.services import faults
 from crmcore.services.backoff import next_try
+from crmcore.services.erased import forget_derived
 from crmcore.services.folds import own_source
 from crmcore.services.halving import Failure, attempt, failing, note_failures
+from crmcore.services.ledger import COLUMNS
 from crmcore.services.portion import Begin, Portion, retried
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
@@ -27,7 +30,10 @@ from crmcore.services.unit import Unit
 
 AT_ONCE: Final = 1000
 DEBTS: Final = "debts"
-_ID = 0
+SENT_WITHIN: Final = DAY
+"""How late a message may go that a plugin would have sent had it not failed."""
+
+_ID, _RECORDED = (COLUMNS.index(c) for c in ("interaction_id", "recorded_at"))
 _ALWAYS: Final = 2**63 - 1
 
 _row = (debt.c.customer_id, debt.c.first_interaction_id, debt.c.missed_stages, debt.c.attempt)
@@ -235,7 +241,13 @@ class DebtService:
         )
         if rows:
             event = self._recorder.event(unit, rows, IdList(tuple(row[_ID] for row in rows)))
-            self._recorded[plugin.name](unit.context(plugin), event)
+            context = unit.context(plugin)
+            # What would have gone out when the first of them was recorded may be stale by now.
+            context.sends_until = min(row[_RECORDED] for row in rows) + SENT_WITHIN
+            try:
+                self._recorded[plugin.name](context, event)
+            finally:
+                context.sends_until = None
 
     def recompute(self, unit: Unit, plugin: Plugin, selection: CustomerList | Everyone) -> None:
         """Let a plugin make its derived rows anew; it cannot decide anything meanwhile."""
@@ -247,6 +259,7 @@ class DebtService:
             self._recompute[plugin.name](context, CustomersRecompute(selection))
         finally:
             context.mode = "live"
+        forget_derived(unit, plugin, selection)
 
     def rebuild(self, unit: Unit, plugin: Plugin) -> None:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
+from time import thread_time_ns
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -47,6 +48,7 @@ class Dispatcher:
         self._critical = runtime.critical
         self._currency = runtime.currency
         self._ledger = runtime.ledger
+        self._times = runtime.times
         of = runtime.assembly.of
         self._prepare = of(Plugin.prepare_interaction)
         self._rates = of(Plugin.choose_exchange_rate)
@@ -155,15 +157,21 @@ class Dispatcher:
         """
         Call `on_` hooks: all within one savepoint, and one by one only if one of them raises.
 
-        Whoever raises has debt from then on, and what it wrote or decided is undone.
+        Whoever raises has debt from then on, and what it wrote or decided is undone. Who took too
+        much time has debt without being called, for a while: the worker calls them.
         """
+        resting = [call for call in calls if self._rests(unit, call.plugin)]
+        for call in resting:
+            _owe(unit, call)
+        calls = [call for call in calls if call not in resting] if resting else calls
         if not calls:
             return
         before = [len(unit.context(call.plugin).decisions) for call in calls]
         try:
             with unit.connection.savepoint():
                 for call in calls:
-                    call.run(unit.context(call.plugin), call.event)
+                    self._measured(unit, call)
+            self._let_rest(unit, calls)
             return
         except RetryTransaction:
             raise
@@ -179,11 +187,34 @@ class Dispatcher:
                 lambda call=call: call.run(unit.context(call.plugin), call.event),  # type: ignore[misc]
             )
             if error is not None:
-                unit.opening.owes = True
-                faults.add_debt(
+                _owe(unit, call)
+
+    def _rests(self, unit: Unit, plugin: Plugin) -> bool:
+        """Return whether a plugin's work is the worker's; the shop waits for critical ones."""
+        return self._times.rests(plugin.name, unit.now) and plugin.name not in self._critical
+
+    def _measured(self, unit: Unit, call: Call) -> None:
+        started = thread_time_ns()
+        call.run(unit.context(call.plugin), call.event)
+        took = (thread_time_ns() - started) // 1000
+        self._times.note(call.plugin.name, call.hook, len(call.customers), took)
+
+    def _let_rest(self, unit: Unit, calls: Sequence[Call]) -> None:
+        """Leave the work of who took too much time, again and again, to the worker."""
+        for call in calls:
+            error = self._times.take_breach(call.plugin.name, call.hook, unit.now)
+            if error is not None:
+                faults.record_fault(
                     unit.connection,
-                    call.plugin.name,
-                    call.customers,
-                    first=call.first,
+                    plugin=call.plugin.name,
+                    hook=call.hook,
+                    now=unit.now,
+                    error=error,
                 )
-                faults.add_missed(unit.connection, call.plugin.name, call.missed)
+
+
+def _owe(unit: Unit, call: Call) -> None:
+    """Note that a plugin has missed a call; the worker makes it good."""
+    unit.opening.owes = True
+    faults.add_debt(unit.connection, call.plugin.name, call.customers, first=call.first)
+    faults.add_missed(unit.connection, call.plugin.name, call.missed)

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from attrs import frozen
 from sqlalchemy import bindparam, exists, select, update
 
+from crmcore.persistence.connection import Connection
 from crmcore.persistence.cursors import backlog
 from crmcore.persistence.faults import debt
 from crmcore.persistence.ledger import interaction
@@ -256,10 +257,12 @@ def _position(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["position_xid"], row["position_id"]
 
 
-_relations = select(*relation.columns).where(
-    (relation.c.customer_id == bindparam("person")) | (relation.c.other_id == bindparam("person"))
+_theirs = (relation.c.customer_id == bindparam("person")) | (
+    relation.c.other_id == bindparam("person")
 )
+_relations = select(*relation.columns).where(_theirs)
 _ENDS: Final = ("customer_id", "other_id")
+_others = select(relation.c.customer_id, relation.c.other_id).where(_theirs)
 
 
 class Relations:
@@ -288,6 +291,12 @@ class Relations:
             if new is not None:
                 rows.drop(connection, [new], new["customer_id"])
             rows.put(connection, [row])
+
+
+def related_to(connection: Connection, customer: int) -> set[int]:
+    """Return everybody a customer is related to, either way."""
+    rows = connection.execute(_others, person=customer)
+    return {end for row in rows for end in row} - {customer}
 
 
 def ends_of(kept: Kept) -> set[int]:

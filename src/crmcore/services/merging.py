@@ -9,7 +9,8 @@ from typing import Any
 from attrs import field, frozen
 from sqlalchemy import bindparam, func, or_, select
 
-from crmcore.errors import MergeError, NotFoundError
+from crmcore.domain.identity import Identifier
+from crmcore.errors import CustomerNotFoundError, MergeError, NotFoundError, RetryTransaction
 from crmcore.hooks import CustomerList, Plugin
 from crmcore.persistence import merging as statements
 from crmcore.persistence.faults import debt
@@ -17,9 +18,14 @@ from crmcore.persistence.ids import next_ids
 from crmcore.persistence.merges import merge, merge_ids
 from crmcore.persistence.portable import json_list
 from crmcore.services import faults
+from crmcore.services.consent import ConsentService
 from crmcore.services.debts import DebtService
 from crmcore.services.dispatcher import Dispatcher
+from crmcore.services.erased import refuse_erased, refuse_unmerge
+from crmcore.services.identity import Known
 from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.merged_consent import Consents
+from crmcore.services.merged_messages import Messages
 from crmcore.services.merged_parts import (
     Announcements,
     Backlogs,
@@ -30,8 +36,11 @@ from crmcore.services.merged_parts import (
     Relations,
     Timers,
     ends_of,
+    related_to,
 )
 from crmcore.services.merged_rows import OwnedRows, Shape, decoded, encoded
+from crmcore.services.merged_tasks import Accesses, Tasks
+from crmcore.services.registration import Name
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -110,6 +119,10 @@ class MergeService:
             "backlog": Backlogs(),
             "relations": Relations(),
             "match": Matches(portable),
+            "consent": Consents(ConsentService(runtime)),
+            "tasks": Tasks(portable),
+            "access": Accesses(portable),
+            "messages": Messages(portable),
         }
         self._declared = {
             each.table.name: Shape.of(each.table)
@@ -135,16 +148,21 @@ class MergeService:
 
     # -- merging -----------------------------------------------------------------------------
 
-    def merge(self, unit: Unit, survivor: int, merged: int, reason: str | None = None) -> Merge:
+    def merge(
+        self, unit: Unit, into: int | Name, gone: int | Name, reason: str | None = None
+    ) -> Merge:
         """
-        Make *merged* and *survivor* one customer; nothing is announced, and nobody is asked.
+        Make two customers, given by id or name, one; nothing is announced, and nobody is asked.
 
         Raises:
             CustomerNotFoundError: If one of them is no customer.
-            MergeError: If they are the same, or *merged* has been merged before.
+            ErasedError: If one of them was erased.
+            MergeError: If they are the same, or the one who goes was merged before.
+            RetryTransaction: If whom that one is related to changed meanwhile.
         """
-        survivor = self._locked(unit, survivor, merged)
+        survivor, merged = self._locked(unit, into, gone)
         connection = unit.connection
+        refuse_erased(connection, (survivor, merged), "they cannot be merged")
         (merge_id,) = next_ids(connection, merge_ids, merge.c.merge_id, 1)
         pair = Pair(
             merge_id,
@@ -181,10 +199,33 @@ class MergeService:
             shelved={name: len(t["shelved"]) for name, t in tables.items() if t["shelved"]},
         )
 
-    def _locked(self, unit: Unit, survivor: int, merged: int) -> int:
-        """Lock both, and return who the survivor is at present."""
-        given = self._runtime.identity.look_up(unit.connection, (), {survivor, merged}).given
-        into, present = given[merged].customer_id, given[survivor].customer_id
+    def _locked(self, unit: Unit, into: int | Name, gone: int | Name) -> tuple[int, int]:
+        """Lock both, and whom the one who goes is related to; return who the two are now."""
+        identity, connection = self._runtime.identity, unit.connection
+        names = {each for each in (into, gone) if not isinstance(each, int)}
+        ids = {each for each in (into, gone) if isinstance(each, int)}
+        # A relation belongs to both its ends, so a merge of the other end has to wait. They are
+        # looked up before, so that all are locked in one order.
+        found = {gone} if isinstance(gone, int) else identity.find(connection, [gone]).values()
+        related = {each for who in found for each in related_to(connection, who)}
+        known = identity.look_up(connection, names, ids | related)
+        for name in names - known.named.keys():
+            raise CustomerNotFoundError(Identifier(*name))
+        survivor, merged = (
+            each if isinstance(each, int) else known.named[each].customer_id
+            for each in (into, gone)
+        )
+        present = self._two(survivor, merged, known)
+        locked = {owner.customer_id for owner in (*known.given.values(), *known.named.values())}
+        # Who has *merged* locked is the only one to change their relations; nobody does by now.
+        if not related_to(connection, merged) <= locked:
+            raise RetryTransaction(f"relations of customer {merged} changed until they were locked")
+        return present, merged
+
+    def _two(self, survivor: int, merged: int, known: Known) -> int:
+        """Return who the survivor is at present, if they and the merged one are two."""
+        owners = {**known.given, **{o.customer_id: o for o in known.named.values()}}
+        into, present = owners[merged].customer_id, owners[survivor].customer_id
         if into == present:
             same = "the same customer" if survivor == merged else f"both customer {present} by now"
             raise MergeError(f"customers {survivor} and {merged} are {same}; two are expected")
@@ -248,9 +289,11 @@ class MergeService:
 
         Raises:
             NotFoundError: If there is no such merge.
+            ErasedError: If one of the two was erased since.
             MergeError: If it was undone before, or a later one is to be undone first.
         """
         connection = unit.connection
+        refuse_unmerge(connection, merge_id)
         pair, kept = self._open(unit, merge_id)
         survivor, merged = pair.both
         tree = json_list(self._tree(unit, merged))
@@ -261,7 +304,8 @@ class MergeService:
         count = connection.change(self._give_back, wanted=merge_id, **between)
         connection.change(statements.give_lines, giver=survivor, taker=merged)
         for name, part in self._parts.items():
-            part.undo(unit, pair, kept[name])
+            if name in kept:  # a merge of an older crmcore knew fewer nouns
+                part.undo(unit, pair, kept[name])
         returned = dict(self._return_owned(unit, pair, kept["tables"]))
         if any("left" in each for each in kept["tables"].values()):
             connection.change(statements.shelve, wanted=merge_id, put_aside=json.dumps(kept))

@@ -16,6 +16,7 @@ from crmcore.persistence.ledger import interaction, interaction_ids
 from crmcore.persistence.portable import Portable
 
 TIME_RUN: Final = "time_run"
+ERASURES: Final = "erasures"
 _LONG_AGO: Final = -(2**63)
 
 
@@ -29,11 +30,14 @@ class Opening:
             PostgreSQL other transactions give some too, so it is the last one this one knows of.
         time_run: The instant up to which all that time alone brings about has happened.
         owes: Whether any plugin may have debt.
+        erasures: How many customers were erased; while it is 0, nobody has to look for late
+            facts about them.
     """
 
     last_interaction: int
     time_run: int
     owes: bool
+    erasures: int = 0
 
     @classmethod
     def read(cls, connection: Connection, *, taking_id: bool = False) -> Opening:
@@ -47,8 +51,9 @@ class Opening:
         state = database.once(
             f"opening, {taking_id}", lambda: _state(database.portable, taking_id=taking_id)
         )
-        last, time_run, owes = connection.execute(state)[0]
-        return cls(last or 0, _LONG_AGO if time_run is None else int(time_run), bool(owes))
+        last, time_run, owes, erasures = connection.execute(state)[0]
+        has_run = _LONG_AGO if time_run is None else int(time_run)
+        return cls(last or 0, has_run, bool(owes), int(erasures or 0))
 
     def take_ids(self, connection: Connection, count: int) -> Sequence[int]:
         """
@@ -82,4 +87,5 @@ def _state(portable: Portable, *, taking_id: bool) -> Select[Any]:
         last,
         select(setting.c.setting_value).where(setting.c.setting == TIME_RUN).scalar_subquery(),
         exists(select(debt.c.plugin)),
+        select(setting.c.setting_value).where(setting.c.setting == ERASURES).scalar_subquery(),
     )

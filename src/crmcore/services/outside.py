@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar, Unpack
 
 from attrs import evolve
 from sqlalchemy import Executable, Table, UpdateBase
 
 from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.interaction import Draft
+from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp, skip_after
 from crmcore.errors import ModeError
-from crmcore.hooks import Facts, Fold, Mode, Plugin, Selected
+from crmcore.hooks import Audience, Facts, Fold, Mode, Plugin, Selected
 from crmcore.services.folds import facts_recorded_before, own_source
 from crmcore.services.runtime import Runtime
-from crmcore.services.unit import PluginContext, Unit, decided_about
+from crmcore.services.tasks import checked
+from crmcore.services.unit import PluginContext, Unit, decided_about, task_about
 
 T = TypeVar("T")
 
@@ -63,6 +67,33 @@ class OutsideContext:
             as_decided = evolve(draft, source=own_source(self._plugin.name))
             self._runtime.ledger.encode(as_decided, decided=True)
         self._acts.append(lambda ctx: ctx.record(*drafts))
+
+    def add_task(self, *drafts: TaskDraft) -> None:
+        for draft in checked(drafts):
+            task_about(draft)
+        self._acts.append(lambda ctx: ctx.add_task(*drafts))
+
+    def send(self, *drafts: MessageDraft) -> None:
+        for draft in drafts:
+            self._runtime.messages.check(draft)
+        self._acts.append(lambda ctx: ctx.send(*drafts))
+
+    def broadcast(
+        self,
+        key: str,
+        audience: Audience,
+        *,
+        not_before: datetime | int | None = None,
+        not_after: datetime | int | None = None,
+        **values: Unpack[BroadcastFields],
+    ) -> None:
+        terms = {**values, "not_before": not_before, "not_after": not_after}
+        self._runtime.messages.checked_broadcast(key, terms)
+        self._acts.append(
+            lambda ctx: ctx.broadcast(
+                key, audience, not_before=not_before, not_after=not_after, **values
+            )
+        )
 
     def set_timer(
         self,

@@ -11,9 +11,10 @@ from crmcore.domain.identity import Identifier, Known
 from crmcore.errors import CustomerNotFoundError, InputError
 from crmcore.services import relations
 from crmcore.services.matches import Match, Matches
+from crmcore.services.merged_parts import related_to
 from crmcore.services.merging import Merge, MergeService, Unmerged
 from crmcore.services.proving import Proofs, Proven
-from crmcore.services.registration import Name
+from crmcore.services.registration import Name, Owner
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -77,21 +78,34 @@ class People:
             return found
         return self.runtime.identity.present(unit.connection, [found])[found]
 
+    def owner_of(self, unit: Unit, known: Known) -> Owner:
+        """
+        Return whose something is that is told of a customer, locked until the transaction ends.
+
+        Raises:
+            CustomerNotFoundError: If there is no such customer.
+        """
+        name = self._checked(known)
+        identity, connection = self.runtime.identity, unit.connection
+        if isinstance(name, int):
+            return identity.look_up(connection, (), [name]).given[name]
+        owner = identity.look_up(connection, [name], ()).named.get(name)
+        if owner is None:
+            raise CustomerNotFoundError(Identifier(*name))
+        return owner
+
     def merge(self, unit: Unit, survivor: Known, merged: Known, reason: str | None) -> Merge:
         """See `Crm.merge`."""
         check_text("reason", reason)
-        given = self._look_up(unit, survivor, merged)
-        # Not the present id of an id: who was merged already is refused.
-        into = survivor if isinstance(survivor, int) else given[0]
-        gone = merged if isinstance(merged, int) else given[1]
-        return self.merging.merge(unit, into, gone, reason)
+        return self.merging.merge(unit, self._checked(survivor), self._checked(merged), reason)
 
     def merge_agreed(self, unit: Unit, agreed: Match) -> Merge | None:
         """Merge what policy agreed to; None, if that is no longer so, or they no longer fit."""
         if not isinstance(agreed, Match):
             raise InputError(f"{agreed!r} is no match; one that Crm.duplicates gives is expected")
         identity, connection = self.runtime.identity, unit.connection
-        identity.look_up(connection, (), {agreed.customer, agreed.other})
+        related = related_to(connection, agreed.other)  # whom the merge locks, too
+        identity.look_up(connection, (), {agreed.customer, agreed.other, *related})
         if agreed not in self.matches.waiting(connection, identity):
             return None
         if not self.matches.fits(connection, agreed.customer, agreed.other):
@@ -123,7 +137,7 @@ class People:
         check_text("reason", reason)
         if not isinstance(identifier, Identifier):
             raise InputError(f"{identifier!r} is no identifier; one is expected")
-        return self.proofs.prove(unit, self.find(unit, customer), identifier, reason)
+        return self.proofs.prove(unit, self._checked(customer), identifier, reason)
 
     def relate(self, unit: Unit, who: Known, name: str, whom: Known) -> bool:
         """See `Transaction.relate`."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from crmcore.domain.identity import Identifier
-from crmcore.errors import InputError
+from crmcore.errors import CustomerNotFoundError, InputError
+from crmcore.services.erased import refuse_erased
+from crmcore.services.identity import Known
 from crmcore.services.matches import Matches
 from crmcore.services.merging import Merge, MergeService
 from crmcore.services.registration import Name, Owner
@@ -43,22 +45,24 @@ class Proofs:
         self._guests = {each.guest_of: each.name for each in self._schemes if each.guest_of}
 
     def prove(
-        self, unit: Unit, customer: int, identifier: Identifier, reason: str | None
+        self, unit: Unit, customer: int | Name, identifier: Identifier, reason: str | None
     ) -> Proven:
         """
-        Give the customer the identifier, and what a guest of it left.
+        Give the customer, asked for by id or name, the identifier, and what a guest of it left.
 
         Raises:
-            InputError: If it is blocked, or is itself a guest's.
+            CustomerNotFoundError: If there is no such customer.
+            InputError: If the identifier is blocked, or is itself a guest's.
         """
         name = self._name(identifier)
         guest: Name = (self._guests.get(name[0], ""), name[1])
-        known = self._identity.look_up(unit.connection, {name, guest}, {customer})
-        who = known.given[customer].customer_id
+        known, prover = self._look_up(unit, customer, {name, guest})
+        who = prover.customer_id
+        refuse_erased(unit.connection, (who,), "nothing can be proved to be theirs")
         proven = Proven(customer=who, identifier=Identifier(*name))
         owner = known.named.get(name)
         if owner is None:
-            self._identity.add(unit.connection, name, Owner(who, customer), unit.now)
+            self._identity.add(unit.connection, name, prover, unit.now)
             proven = evolve(proven, added=True)
         elif owner.customer_id != who:
             proven = self._propose(unit, proven, owner.customer_id, name[0])
@@ -69,6 +73,17 @@ class Proofs:
             return self._propose(unit, proven, left.customer_id, name[0], guest[0])
         reason = reason or f"proved to have the {name[0]} that the guest had given"
         return evolve(proven, merge=self._merging.merge(unit, who, left.customer_id, reason))
+
+    def _look_up(self, unit: Unit, customer: int | Name, names: set[Name]) -> tuple[Known, Owner]:
+        """Return whose the names are, and who the customer is, once all of them are locked."""
+        if isinstance(customer, int):
+            known = self._identity.look_up(unit.connection, names, {customer})
+            return known, known.given[customer]
+        # Not looked up before: a merge, or its end, may take a name elsewhere until it is locked.
+        known = self._identity.look_up(unit.connection, {*names, customer}, ())
+        if customer not in known.named:
+            raise CustomerNotFoundError(Identifier(*customer))
+        return known, known.named[customer]
 
     def _name(self, identifier: Identifier) -> Name:
         if self._schemes[identifier.scheme].guest_of is not None:

@@ -19,9 +19,11 @@ from crmcore.hooks import (
 )
 from crmcore.persistence.faults import debt
 from crmcore.persistence.portable import json_list
-from crmcore.services import faults
+from crmcore.services import bounces, faults
+from crmcore.services.consent import ConsentService, concerns
 from crmcore.services.dispatcher import Call, Dispatcher
 from crmcore.services.encoding import Encoded
+from crmcore.services.late_facts import LateFacts
 from crmcore.services.ledger import COLUMNS, Batch
 from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.runtime import Runtime
@@ -49,6 +51,9 @@ class Recorder:
         self._runtime = runtime
         self._dispatcher = dispatcher
         self._lifecycles = lifecycles
+        self._consents = ConsentService(runtime)
+        self._late_facts = LateFacts(runtime)
+        self._bounces = bounces.BounceService(runtime)
         of = runtime.assembly.of
         self._prepares = bool(of(Plugin.prepare_interaction))
         self._recorded = of(Plugin.on_interactions_recorded)
@@ -61,9 +66,12 @@ class Recorder:
         """Record what was observed, once each, and what follows from it."""
         if self._prepares:
             drafts = [self._dispatcher.prepare(unit, draft) for draft in drafts]
-        encoded = [self._runtime.ledger.encode(draft) for draft in drafts]
-        batch = self._append(unit, encoded)
+        encode = self._runtime.ledger.encode
+        # Kept by nobody: what is encoded is gone before lifecycles and plugins follow.
+        batch = self._append(unit, [encode(draft) for draft in drafts])
         self.spread(unit, batch)
+        if unit.forgotten:
+            self._late_facts.tidy(unit)
         return batch
 
     def spread(self, unit: Unit, batch: Batch | None, changed: Sequence[StageChanged] = ()) -> None:
@@ -129,7 +137,10 @@ class Recorder:
         def rate(currency: str, minor: int, at: int) -> int | None:
             return self._dispatcher.base_amount(unit, currency, minor, at)
 
-        return self._runtime.ledger.append(
+        says_consent = concerns(encoded)
+        if says_consent:
+            encoded = self._consents.completed(unit, encoded)
+        batch = self._runtime.ledger.append(
             unit.connection,
             encoded,
             unit.take_ids,
@@ -137,6 +148,13 @@ class Recorder:
             origin=origin,
             rate=rate,
         )
+        if unit.opening.erasures:
+            batch = self._late_facts.settle(unit, batch)
+        if says_consent:
+            self._consents.follow(unit, batch.new)
+        if bounces.concerns(encoded):
+            self._bounces.follow(unit, batch.new)
+        return batch
 
     def _dispatch(
         self, unit: Unit, batch: Batch | None, changed: Sequence[StageChanged]
@@ -145,7 +163,7 @@ class Recorder:
         refused: list[Encoded] = []
         changes = list(changed)
         if batch is not None and batch.new:
-            unit.settled.update(row[_CUSTOMER] for row in batch.new)
+            unit.settled.update([row[_CUSTOMER] for row in batch.new])
             for lifecycle in self._lifecycles:
                 moved = lifecycle.follow(unit, batch.new)
                 changes += moved.changed
@@ -217,7 +235,7 @@ class Recorder:
         """Return the event of a batch; its interactions are built if somebody iterates it."""
         as_interaction = self._runtime.ledger.as_interaction
         return InteractionsRecorded(
-            kinds=frozenset(row[_KIND] for row in rows),
+            kinds=frozenset([row[_KIND] for row in rows]),
             size=len(rows),
             selection=selection,
             load=lambda: [as_interaction(row) for row in rows],

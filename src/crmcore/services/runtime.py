@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
 
 from crmcore.domain.clock import Calendar, Clock
+from crmcore.domain.gate import GateSettings
+from crmcore.errors import ModeError
 from crmcore.persistence.database import Database
 from crmcore.services.assembly import Assembly
 from crmcore.services.folds import Folds
+from crmcore.services.hook_times import HookTimes
 from crmcore.services.identity import IdentityService
 from crmcore.services.ledger import Ledger
+
+if TYPE_CHECKING:
+    from crmcore.services.messages import MessageService
+
+
+@define(eq=False)
+class Late:
+    """Services that hooks reach through their context, and that need the runtime themselves."""
+
+    messages: MessageService | None = None
 
 
 @frozen(kw_only=True, eq=False)
@@ -25,6 +40,19 @@ class Runtime:
     clock: Clock
     critical: frozenset[str] = frozenset()
     """Plugins whose exceptions the shop wants raised, not isolated."""
+
+    gate: GateSettings = field(factory=GateSettings)
+    """What the shop has set for the send gate."""
+    late: Late = field(factory=Late)
+    times: HookTimes = field(factory=HookTimes)
+    """What hooks of plugins cost in this process."""
+
+    @property
+    def messages(self) -> MessageService:
+        """What plans messages; it is there as soon as the services are."""
+        if self.late.messages is None:
+            raise ModeError("messages cannot be sent before the application has been assembled")
+        return self.late.messages
 
     @property
     def currency(self) -> str:

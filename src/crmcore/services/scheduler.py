@@ -17,6 +17,7 @@ from crmcore.services.lifecycle import LifecycleService
 from crmcore.services.portion import CONSISTENT, Begin, Portion, retried
 from crmcore.services.recorder import Recorder
 from crmcore.services.runtime import Runtime
+from crmcore.services.tasking import TaskService
 from crmcore.services.timers import Claimed, TimerBatch
 from crmcore.services.unit import Unit
 
@@ -25,7 +26,7 @@ TIMERS: Final = "timers"
 
 
 class Scheduler:
-    """Fires timers and moves customers on whom time alone moves."""
+    """Fires timers, moves customers on whom time alone moves, and escalates tasks."""
 
     def __init__(
         self,
@@ -33,12 +34,14 @@ class Scheduler:
         recorder: Recorder,
         lifecycles: Sequence[LifecycleService],
         begin: Begin,
+        tasks: TaskService,
     ) -> None:
         self._database = runtime.database
         self._clock = runtime.clock
         self._recorder = recorder
         self._lifecycles = lifecycles
         self._begin = begin
+        self._tasks = tasks
         self._plugins = {plugin.name: plugin for plugin in runtime.assembly}
         self._hook = runtime.assembly.of(Plugin.on_timers_due)
         self._run = dict_of(self._hook)
@@ -46,7 +49,7 @@ class Scheduler:
     def next_due(self, connection: Connection) -> int | None:
         """Return the next instant at which something falls due, or None."""
         dues = [lifecycle.next_due(connection) for lifecycle in self._lifecycles]
-        dues.append(timers.next_run(connection, self._run))
+        dues += [timers.next_run(connection, self._run), self._tasks.next_due(connection)]
         return min((due for due in dues if due is not None), default=None)
 
     def work(self) -> Iterator[Portion]:
@@ -69,21 +72,26 @@ class Scheduler:
         """
         Do what falls due next: stages up to the earliest timers' instant, then those timers.
 
-        Where no timer has fallen due, stages up to now. Yields after each transaction that did
+        Tasks that go to somebody else then come before the timers of the same instant. Where no
+        timer has fallen due, stages up to now. Yields after each transaction that did
         something. Whom other transactions have is left for the next time; timers never come
         before a stage that falls due with them or earlier.
         """
         waiting: list[TimerBatch] = []
         until: int | None = None
+        escalates = False
 
         def advance() -> tuple[int, bool]:
-            nonlocal until, waiting
+            nonlocal until, waiting, escalates
             with self._begin() as unit:
                 if until is None:
-                    at = timers.next_run(unit.connection, self._run)
-                    if at is not None and at <= unit.now:
+                    fires = timers.next_run(unit.connection, self._run)
+                    moves = self._tasks.next_due(unit.connection)
+                    at = min((due for due in (fires, moves) if due is not None), default=None)
+                    if at is not None and at == fires and at <= unit.now:
                         waiting = timers.batches(unit.connection, self._run, at)
                     until = unit.now if at is None else min(at, unit.now)
+                    escalates = moves is not None and moves <= until
                 return self._advance(unit, until)
 
         left = True
@@ -96,8 +104,15 @@ class Scheduler:
                 yield Portion(work=STAGES, done=count, due=until)
             elif left:
                 return
+        if escalates and until is not None:
+            yield from self._tasks.work(until)
         for batch in waiting:
             yield from self._fire_all(batch)
+
+    def _next_fixed(self, connection: Connection) -> int | None:
+        """Return the instant of the next timers, or of a task that goes to somebody else."""
+        dues = timers.next_run(connection, self._run), self._tasks.next_due(connection)
+        return min((due for due in dues if due is not None), default=None)
 
     def _advance(self, unit: Unit, until: int) -> tuple[int, bool]:
         """Move on a portion; returns how many customers it was, and whether any are left."""

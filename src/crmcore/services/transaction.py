@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final, TypeVar, Unpack
 
 from attrs import frozen
@@ -11,10 +12,13 @@ from attrs import frozen
 from crmcore.domain.arguments import check_class, listed
 from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
+from crmcore.domain.message import Broadcast, BroadcastFields, Message, MessageDraft, check_key
+from crmcore.domain.task import DONE, Task, TaskDraft
 from crmcore.errors import InputError, PluginNotFoundError
-from crmcore.hooks import Context, IdList, Plugin
+from crmcore.hooks import Audience, Context, IdList, Plugin
 from crmcore.persistence.connection import Connection
 from crmcore.services.assembly import Assembly
+from crmcore.services.consenting import Consenting
 from crmcore.services.identity import IdentifierTaken
 from crmcore.services.matches import Match
 from crmcore.services.merging import Merge, Unmerged
@@ -22,6 +26,7 @@ from crmcore.services.people import People
 from crmcore.services.proving import Proven
 from crmcore.services.recorder import Recorder
 from crmcore.services.scheduler import Scheduler
+from crmcore.services.tasking import TaskService
 from crmcore.services.unit import Unit
 
 T = TypeVar("T")
@@ -90,16 +95,22 @@ def record_one(
     return ledger.read(unit.connection, IdList(tuple(batch.ids)))[0]
 
 
-class Transaction:
+class Transaction(Consenting):
     """An open transaction: what is recorded in it is kept together, or not at all."""
 
     def __init__(
-        self, unit: Unit, recorder: Recorder, scheduler: Scheduler, people: People
+        self,
+        unit: Unit,
+        recorder: Recorder,
+        scheduler: Scheduler,
+        people: People,
+        tasks: TaskService,
     ) -> None:
         self._unit = unit
         self._recorder = recorder
         self._scheduler = scheduler
         self._people = people
+        self._tasks = tasks
 
     @property
     def connection(self) -> Connection:
@@ -180,9 +191,65 @@ class Transaction:
         """End a relation; returns whether there was one."""
         return self._whole(lambda: self._people.unrelate(self._unit, who, relation, whom))
 
+    def add_task(self, draft: TaskDraft) -> Task:
+        """Add something to be done for a customer; see `Crm.add_task`."""
+        return self._whole(lambda: self._tasks.add(self._unit, draft))
+
+    def assign_task(self, task_id: int, owner: str | None) -> Task:
+        """Give a task to a member of staff or a team; see `Crm.assign_task`."""
+        return self._whole(lambda: self._tasks.assign(self._unit, task_id, owner))
+
+    def finish_task(self, task_id: int, outcome: str = DONE, *, reason: str | None = None) -> Task:
+        """Note that a task is done; see `Crm.finish_task`."""
+        return self._whole(lambda: self._tasks.finish(self._unit, task_id, outcome, reason))
+
+    def drop_task(self, task_id: int, *, reason: str) -> Task:
+        """Note that a task is not to be done any more; see `Crm.drop_task`."""
+        return self._whole(lambda: self._tasks.drop(self._unit, task_id, reason))
+
+    def send(self, draft: MessageDraft) -> Message:
+        """Plan a message for one customer; see `Crm.send`."""
+        unit, messages = self._unit, self._unit.runtime.messages
+        (message_id,) = self._whole(lambda: messages.send(unit, [draft]))
+        return messages.read(unit.connection, [message_id])[0]
+
+    def broadcast(
+        self,
+        key: str,
+        audience: Audience,
+        *,
+        not_before: datetime | int | None = None,
+        not_after: datetime | int | None = None,
+        **values: Unpack[BroadcastFields],
+    ) -> Broadcast:
+        """Plan a message for many; see `Crm.broadcast`."""
+        unit, messages = self._unit, self._unit.runtime.messages
+        terms = {**values, "not_before": not_before, "not_after": not_after}
+        draft = messages.checked_broadcast(key, terms)
+        return self._whole(lambda: messages.broadcast(unit, draft, audience))
+
+    def stop_broadcast(self, key: str) -> Broadcast:
+        """Call a broadcast off; see `Crm.stop_broadcast`."""
+        messages = self._unit.runtime.messages
+        return self._whole(lambda: messages.stop(self._unit, check_key(key)))
+
     def next_due(self) -> int | None:
-        """Return the next instant at which something falls due, in microseconds, or None."""
-        return self._scheduler.next_due(self._unit.connection)
+        """
+        Return the next instant at which something falls due, in microseconds, or None.
+
+        That is a stage, a timer, a task, or a message that waits.
+        """
+        connection = self._unit.connection
+        dues = (
+            self._scheduler.next_due(connection),
+            self._unit.runtime.messages.next_due(connection),
+        )
+        return min((due for due in dues if due is not None), default=None)
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether a message was planned in the transaction, at the instant of all of it."""
+        return self._unit.sent > 0
 
     @property
     def passed(self) -> frozenset[int]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from typing import Any, Unpack
 
 from attrs import evolve
 from sqlalchemy import Executable, Table, bindparam, func, select
 
 from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
+from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.errors import CustomerNotFoundError, InputError, ModeError
-from crmcore.hooks import Facts, Fold, Mode, Plugin, PluginTable, Selected
+from crmcore.hooks import Audience, Facts, Fold, Mode, Plugin, PluginTable, Selected
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.settings import raise_setting
-from crmcore.services import faults, timers
+from crmcore.services import faults, tasks, timers
 from crmcore.services.encoding import Encoded
 from crmcore.services.folds import facts_recorded_before, own_source
 from crmcore.services.opening import TIME_RUN, Opening
+from crmcore.services.registration import Owner
 from crmcore.services.runtime import Runtime
 
 _NEVER = 2**63 - 1
@@ -49,6 +53,10 @@ class Unit:
         """The instants at which something fell due, or will, as facts were recorded."""
         self.settled: set[int] = set()
         """Customers who are locked, and merged into nobody, such as those of a batch."""
+        self.sent = 0
+        """How many messages were planned, each at the instant of this transaction."""
+        self.forgotten: set[int] = set()
+        """Customers who were erased, and about whom something came in late."""
         self.raised: list[tuple[str, str, Exception]] = []
         """What plugins raised, by plugin and hook, where only reading is allowed."""
         self._contexts: dict[str, PluginContext] = {}
@@ -59,7 +67,7 @@ class Unit:
         """Undo all that is done inside if it raises, so that the shop may catch it and go on."""
         self.look_again()
         self.settled.clear()
-        passed = set(self.passed)
+        passed, sent = set(self.passed), self.sent
         decided = {name: len(each.decisions) for name, each in self._contexts.items()}
         try:
             with self.connection.savepoint():
@@ -67,7 +75,7 @@ class Unit:
         except BaseException:
             self._opening = None
             self.settled.clear()  # undoing gives locks back
-            self.passed = passed
+            self.passed, self.sent = passed, sent
             for name, context in self._contexts.items():
                 del context.decisions[decided.get(name, 0) :]
             raise
@@ -125,6 +133,13 @@ def decided_about(draft: Draft) -> int:
     return draft.customer
 
 
+def task_about(draft: TaskDraft) -> int:
+    """Return the customer a plugin's task is about; it has to name them by id."""
+    if type(draft.customer) is not int:
+        raise InputError(f"a plugin's task ({draft.key!r}) names its customer by id")
+    return draft.customer
+
+
 class PluginContext:
     """The transaction as one plugin sees it; implements `crmcore.hooks.Context`."""
 
@@ -134,6 +149,7 @@ class PluginContext:
         self._plugin = plugin
         self.mode: Mode = "live"
         self.firing: int | None = None  # up to when timers are dealt with, while they are
+        self.sends_until: int | None = None  # after which nobody wants what is sent late
         self.decisions: list[Encoded] = []
 
     @property
@@ -178,6 +194,47 @@ class PluginContext:
             )
             for draft, owner in zip(drafts, owners, strict=True)
         ]
+
+    def add_task(self, *drafts: TaskDraft) -> None:
+        self._live("add a task")
+        runtime = self._unit.runtime
+        owners = [task_about(draft) for draft in tasks.checked(drafts)]
+        given = runtime.identity.look_up(self._connection, (), set(owners)).given if owners else {}
+        found, facts = tasks.add_tasks(
+            runtime,
+            self._connection,
+            [(draft, Owner(*given[owner])) for draft, owner in zip(drafts, owners, strict=True)],
+            plugin=self._plugin.name,
+            actor=None,
+            now=self._unit.now,
+        )
+        self.decisions += facts
+        self._unit.passed.update(
+            each.escalate_instant
+            for each in found
+            if each.escalate_instant is not None and each.recorded_instant == self._unit.now
+        )
+
+    def send(self, *drafts: MessageDraft) -> None:
+        self._live("send")
+        messages = self._unit.runtime.messages
+        messages.send(self._unit, drafts, self._plugin.name, not_after=self.sends_until)
+
+    def broadcast(
+        self,
+        key: str,
+        audience: Audience,
+        *,
+        not_before: datetime | int | None = None,
+        not_after: datetime | int | None = None,
+        **values: Unpack[BroadcastFields],
+    ) -> None:
+        self._live("send")
+        messages = self._unit.runtime.messages
+        last = self.sends_until if not_after is None else not_after
+        terms = {**values, "not_before": not_before, "not_after": last}
+        draft = messages.checked_broadcast(key, terms)
+        messages.broadcast(self._unit, draft, audience, self._plugin.name)
 
     def fold(self, fold: Fold, event: Selected) -> int:
         return self._unit.runtime.folds.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from attrs import define, field, validators
+from attrs import define, field
 from typing_extensions import override
 
 from crmcore import (
@@ -20,8 +20,11 @@ from crmcore import (
     Started,
     TimersDue,
     Trait,
+    choice,
     hookimpl,
+    whole,
 )
+from crmcore.errors import ConfigurationError
 from crmcore_tiering.domain import TIER_CHANGED, UNGRADED, Borders, Scheme, TierChanged
 from crmcore_tiering.history import PRESENT_TIERS, TIER_CHANGES
 from crmcore_tiering.reports import REPORT
@@ -29,8 +32,6 @@ from crmcore_tiering.reviews import TIMER, Reviews, next_review
 from crmcore_tiering.standing import describe
 from crmcore_tiering.tables import TABLES, tier, tier_history, total
 from crmcore_tiering.totals import ORDER_KINDS, TOTALS
-
-_whole = validators.instance_of(int)
 
 
 @define(eq=False)
@@ -53,14 +54,14 @@ class Tiering(Plugin):
     name: ClassVar[str] = "tiering"
     tables: ClassVar[tuple[PluginTable, ...]] = TABLES
 
-    scheme: Scheme = field(default="pareto", validator=validators.in_(("pareto", "rfm")))
-    review_every_days: int = field(default=30, validator=_whole)
-    a_percent: int = field(default=80, validator=_whole)
-    b_percent: int = field(default=95, validator=_whole)
-    band_percent: int = field(default=2, validator=_whole)
-    a_score: int = field(default=13, validator=_whole)
-    b_score: int = field(default=8, validator=_whole)
-    band_score: int = field(default=1, validator=_whole)
+    scheme: Scheme = field(default="pareto", validator=choice("pareto", "rfm"))
+    review_every_days: int = field(default=30, validator=whole())
+    a_percent: int = field(default=80, validator=whole())
+    b_percent: int = field(default=95, validator=whole())
+    band_percent: int = field(default=2, validator=whole())
+    a_score: int = field(default=13, validator=whole())
+    b_score: int = field(default=8, validator=whole())
+    band_score: int = field(default=1, validator=whole())
 
     def __attrs_post_init__(self) -> None:
         self._check()
@@ -73,19 +74,19 @@ class Tiering(Plugin):
 
     def _check(self) -> None:
         if not 0 <= self.review_every_days <= 3650:
-            raise ValueError(
+            raise ConfigurationError(
                 f"review_every_days is {self.review_every_days}; 1 to 3650, or 0 for no reviews, "
                 "is expected"
             )
         a, b, band = self.a_percent, self.b_percent, self.band_percent
         if not (band >= 0 and 0 < a - band and a + band < b - band and b + band <= 100):
-            raise ValueError(
+            raise ConfigurationError(
                 f"a_percent {a}, b_percent {b} and band_percent {band} do not fit: from 0 to 100 "
                 "percent, a must come before b, and their bands must neither touch nor stick out"
             )
         a, b, band = self.a_score, self.b_score, self.band_score
         if not (band >= 0 and 3 < b - band and b + band < a - band and a + band <= 15):
-            raise ValueError(
+            raise ConfigurationError(
                 f"a_score {a}, b_score {b} and band_score {band} do not fit: from 3 to 15, "
                 "b must come before a, and their bands must neither touch nor stick out"
             )

@@ -13,7 +13,12 @@ from crmcore.domain.clock import Calendar
 from crmcore.domain.relationship import STAGES
 from crmcore.errors import HistoryError
 from crmcore.hooks import Curve, ReportResult
-from crmcore.replay.figures import HistoryFigures, RelationshipFigures, RunFigures
+from crmcore.replay.figures import (
+    HistoryFigures,
+    MessageFigures,
+    RelationshipFigures,
+    RunFigures,
+)
 from crmcore.replay.trial import Trial
 
 CURVE_ROWS: Final = 12
@@ -27,6 +32,7 @@ def show_trial(page: Page, trial: Trial) -> None:
     """Write what came of a trial."""
     _show_history(page, trial.history)
     _show_relationship(page, trial.relationship)
+    _show_messages(page, trial.messages)
     for name, result in trial.reports.items():
         page.heading(name, trial.descriptions.get(name, ""))
         _show_report(page, result, trial.currency)
@@ -74,6 +80,27 @@ def show_problems(page: Page, problems: Sequence[HistoryError]) -> None:
         page.item(f"  line {problem.line}", problem.problem, indent=14)
     if len(problems) > _PROBLEMS_SHOWN:
         page.say(f"... and {len(problems) - _PROBLEMS_SHOWN:,} more; --json tells of all.")
+
+
+def _show_messages(page: Page, figures: MessageFigures) -> None:
+    if not figures.planned:
+        return
+    page.heading("messages", "What would have been said; nobody received any of it.")
+    sent = figures.states.get("accepted", 0)
+    held = sum(figures.withheld.values())
+    others = figures.planned - sent - held
+    told = f"Of {plural(figures.planned, 'message')} {sent:,} would have gone"
+    told += f", and the gate withheld {held:,}"
+    page.say(f"{told}; {others:,} still wait." if others else f"{told}.", "bold")
+    if figures.withheld:
+        page.gap()
+        page.table(
+            [("withheld by", "left"), ("messages", "right"), ("", "right")],
+            [
+                (gate, f"{count:,}", share(count, figures.planned))
+                for gate, count in sorted(figures.withheld.items(), key=lambda each: -each[1])
+            ],
+        )
 
 
 def _show_relationship(page: Page, figures: RelationshipFigures) -> None:

@@ -45,7 +45,7 @@ def _text(name: str, **options: Any) -> Column[str]:
     return Column(name, _TEXT, **{"nullable": False, **options})
 
 
-def _index(op: Operations, name: str, table: str, columns: list[str], where: str) -> None:
+def _index(op: Operations, name: str, table: str, columns: list[Any], where: str) -> None:
     partial = text(where)
     op.create_index(name, table, columns, sqlite_where=partial, postgresql_where=partial)
 
@@ -77,6 +77,7 @@ def _consent(op: Operations) -> None:
         ),
         sqlite_with_rowid=False,
     )
+    op.create_index("crm_consent_point", "crm_consent", ["point"])
     op.create_table(
         "crm_withheld",
         _text("point"),
@@ -140,12 +141,15 @@ def _messages(op: Operations) -> None:
         _text("provider_reference", nullable=True),
         _whole("caused_by", nullable=True),
         _text("content", nullable=True),
-        UniqueConstraint("plugin", "message_key", "recorded_for", "customer_id"),
+        UniqueConstraint("customer_id", "plugin", "message_key", "recorded_for"),
     )
     waiting, leased = "state IN ('planned', 'deferred')", "state IN ('claimed', 'handed')"
     _index(op, "crm_message_waiting", "crm_message", ["channel", "not_before"], waiting)
+    ordered: list[Any] = ["channel", text("priority DESC"), "message_id"]
+    _index(op, "crm_message_order", "crm_message", ordered, waiting)
     _index(op, "crm_message_leased", "crm_message", ["leased_until"], leased)
     op.create_index("crm_message_customer", "crm_message", ["customer_id", "handed_at"])
+    op.create_index("crm_message_key", "crm_message", ["message_key", "plugin"])
     op.create_table(
         "crm_broadcast",
         _text("plugin"),
@@ -181,6 +185,7 @@ def _tasks(op: Operations) -> None:
         "crm_task",
         _whole("task_id", primary_key=True, autoincrement=False),
         _whole("customer_id"),
+        _whole("recorded_for"),
         _text("plugin"),
         _text("task_key"),
         _text("title"),
@@ -196,11 +201,13 @@ def _tasks(op: Operations) -> None:
         _text("outcome", nullable=True),
         _text("reason", nullable=True),
         _whole("caused_by", nullable=True),
-        UniqueConstraint("plugin", "task_key", "customer_id"),
+        _whole("step"),
+        UniqueConstraint("plugin", "task_key", "recorded_for", "customer_id"),
     )
     op.create_index("crm_task_customer", "crm_task", ["customer_id"])
     _index(op, "crm_task_owner", "crm_task", ["owner", "due_at"], "done_at IS NULL")
-    _index(op, "crm_task_escalate", "crm_task", ["escalate_at"], "escalate_at IS NOT NULL")
+    escalates = "escalate_at IS NOT NULL AND done_at IS NULL"
+    _index(op, "crm_task_escalate", "crm_task", ["escalate_at"], escalates)
 
 
 def _privacy(op: Operations) -> None:
@@ -213,6 +220,7 @@ def _privacy(op: Operations) -> None:
         _text("action"),
         _text("outcome"),
         _whole("customer_id"),
+        _whole("recorded_for"),
         _text("fields"),
         _text("reason", nullable=True),
     )

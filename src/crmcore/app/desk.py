@@ -1,0 +1,396 @@
+"""Desks: what each member of staff may do and see, and the record of what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol, TypeVar, Unpack
+
+from attrs import evolve, frozen
+
+from crmcore.app.opened import Opened
+from crmcore.app.parts import Parts
+from crmcore.domain.arguments import check_text, check_whole, listed
+from crmcore.domain.identity import Identifier, Known
+from crmcore.domain.interaction import DraftFields
+from crmcore.domain.role import ME, MY_TEAMS, TEXT_FIELDS
+from crmcore.domain.task import DONE, Task, TaskDraft
+from crmcore.errors import CrmError, InputError, nearest
+from crmcore.services import access, tasks
+from crmcore.services.access import Access
+from crmcore.services.looking import Judged, note_tasks, shown_beside_tasks
+from crmcore.services.pages import Page, SeenTask, seen_task
+from crmcore.services.roles import Rights
+from crmcore.services.tasking import filter_of
+from crmcore.services.tasks import TaskFilter
+from crmcore.services.transaction import record_one
+from crmcore.services.unit import Unit
+
+T = TypeVar("T")
+
+_MOST = 1_000_000
+
+
+@frozen(kw_only=True)
+class StaffView:
+    """Who may do what: each grant as its actions, its fields, and whether rows limit it."""
+
+    name: str
+    roles: tuple[str, ...]
+    teams: tuple[str, ...]
+    grants: tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...]
+
+
+class Retrying(Protocol):
+    """What does work in a transaction of its own, again where another one stood in its way."""
+
+    def __call__(self, work: Callable[[Unit], T], *, actor: str | None = None) -> T: ...
+
+
+class Desk:
+    """
+    The customers as one member of staff may see them.
+
+    What they ask for is noted, and the note is committed, before anything is returned; what they
+    are refused, too. Identifiers and texts are masked; `reveal` and `export` give them, for a
+    reason.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        rights: Rights,
+        *,
+        retrying: Retrying,
+        read: Callable[[], AbstractContextManager[Unit]],
+    ) -> None:
+        self._parts = parts
+        self._rights = rights
+        self._retrying = retrying
+        self._read = read
+
+    @property
+    def name(self) -> str:
+        return self._rights.name
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def find(self, identifier: Identifier) -> int | None:
+        """
+        Return the id of the customer known by *identifier*, or None.
+
+        None, too, for somebody of whom the member may read nothing.
+        """
+        if not isinstance(identifier, Identifier):
+            raise InputError(
+                f"{identifier!r} is no identifier; one such as "
+                "Identifier('email', 'ada@example.com') is expected"
+            )
+        return self._noting(lambda unit: self._parts.looking.find(unit, self._rights, identifier))
+
+    def customer(self, known: Known, *, most: int = 20) -> Page:
+        """
+        Return the page of a customer, with the *most* latest interactions.
+
+        Raises:
+            AccessRefusedError: If no role of the member's lets them read anything of it.
+            CustomerNotFoundError: If there is none, and they may read everybody.
+        """
+        check_whole("most", most, least=0)
+        judged = self._judged(
+            lambda unit: self._parts.looking.one(unit, self._rights, "read", known)
+        )
+        return self._pages(judged, most=most)[0]
+
+    def customers(
+        self,
+        *,
+        after: int = 0,
+        most: int = 50,
+        reason: str | None = None,
+        approved_by: str | None = None,
+    ) -> list[Page]:
+        """
+        Return a page of the customers the member may list, by id.
+
+        Neither interactions nor what plugins describe is among it.
+
+        Args:
+            after: The id of the last one of the page before.
+            approved_by: Another member of staff, for more than the roles let one list alone.
+
+        Raises:
+            AccessRefusedError: If no role lets them list customers, or a second person is missing.
+        """
+        check_whole("after", after, least=0)
+        check_whole("most", most, least=1)
+        check_text("reason", reason)
+        judged = self._judged(
+            lambda unit: self._parts.looking.page(
+                unit,
+                self._rights,
+                after=after,
+                most=min(most, _MOST),
+                reason=reason,
+                approved_by=approved_by,
+            )
+        )
+        with self._read() as unit:
+            return self._parts.pages.read(unit, judged.fields, most=0, described=False)
+
+    def reveal(self, known: Known, field: str, reason: str) -> tuple[str, ...]:
+        """
+        Return the values of one personal field of a customer, as they are.
+
+        Args:
+            field: A scheme of identifiers, such as `email`; `texts`, or `task_texts`.
+            reason: Why they are needed; it is on record.
+
+        Raises:
+            AccessRefusedError: If no role grants it for this customer, or no reason is given.
+        """
+        check_text("reason", reason)
+        known_fields = (*self._parts.pages.schemes, *TEXT_FIELDS)
+        if field not in known_fields:
+            raise InputError(
+                f"{field!r} is no personal field{nearest(field, known_fields)}; one of "
+                f"{', '.join(known_fields)} is expected"
+            )
+        judged = self._judged(
+            lambda unit: self._parts.looking.one(
+                unit, self._rights, "reveal", known, field=field, reason=reason, needs_reason=True
+            )
+        )
+        (customer_id,) = judged.fields
+        with self._read() as unit:
+            return self._parts.pages.reveal(unit, customer_id, field)
+
+    def export(
+        self,
+        customers: Known | Iterable[Known],
+        *,
+        reason: str,
+        approved_by: str | None = None,
+    ) -> list[Page]:
+        """
+        Return the pages of customers with nothing masked, to be taken away.
+
+        Args:
+            approved_by: Another member of staff, where more customers are exported in a day than
+                the roles let one export alone.
+
+        Raises:
+            AccessRefusedError: If one of them may not be exported, then none is; or if the
+                reason or the second person is missing.
+        """
+        check_text("reason", reason)
+        several = [customers] if isinstance(customers, int | Identifier) else customers
+        wanted = listed("customers", several, "a customer, or a list of them,")
+        judged = self._judged(
+            lambda unit: self._parts.looking.export(
+                unit, self._rights, wanted, reason=reason, approved_by=approved_by
+            )
+        )
+        return self._pages(judged, most=tasks.AT_MOST, plain=True)
+
+    # -- doing -------------------------------------------------------------------------------
+
+    def record(self, known: Known, kind: str, **values: Unpack[DraftFields]) -> int:
+        """
+        Record an interaction of a customer, and return its id; see `Crm.record`.
+
+        Raises:
+            AccessRefusedError: If no role lets the member record something of this customer.
+        """
+
+        def work(unit: Unit, customer_id: int) -> int:
+            draft: DraftFields = {**values, "customer": customer_id, "actor": unit.actor}
+            return record_one(unit, self._parts.recorder, kind, draft).id
+
+        return self._acting("record", "interactions", known, work, reason=str(kind))
+
+    def add_task(self, known: Known, title: str, *, key: str, owner: str | None = ME) -> Task:
+        """Add something to be done for a customer, by oneself unless *owner* says otherwise."""
+        whose = self.name if owner == ME else owner
+
+        def work(unit: Unit, customer_id: int) -> Task:
+            draft = TaskDraft(key=key, title=title, customer=customer_id, owner=whose)
+            return self._parts.tasks.add(unit, draft)
+
+        return self._acting("work", "tasks", known, work, guarded=True)
+
+    def assign_task(self, task_id: int, owner: str | None) -> Task:
+        """Give a task to a member of staff or a team; see `Crm.assign_task`."""
+        return self._on_task(task_id, lambda unit: self._parts.tasks.assign(unit, task_id, owner))
+
+    def finish_task(self, task_id: int, outcome: str = DONE, *, reason: str | None = None) -> Task:
+        """Note that a task is done, by the member; see `Crm.finish_task`."""
+        return self._on_task(
+            task_id, lambda unit: self._parts.tasks.finish(unit, task_id, outcome, reason)
+        )
+
+    def tasks(
+        self,
+        *,
+        owner: str | None = None,
+        due_before: datetime | int | None = None,
+        is_open: bool | None = True,
+        latest: int = 3,
+        most: int = 50,
+    ) -> list[SeenTask]:
+        """
+        Return the *most* tasks due first of customers whose tasks the member may read.
+
+        Args:
+            owner: `me`, `my teams`, or the name of somebody; None: anybody's.
+            latest: How many interactions of each customer, where those may be read.
+        """
+        check_whole("latest", latest, least=0)
+        check_whole("most", most, least=0)
+        wanted = filter_of(
+            owner=None if owner in (ME, MY_TEAMS) else owner,
+            customer_id=None,
+            due_before=due_before,
+            is_open=is_open,
+        )
+        if owner in (ME, MY_TEAMS):
+            wanted = evolve(
+                wanted, owners=(self.name,) if owner == ME else self._rights.staff.teams
+            )
+        found, fields = self._noting(lambda unit: self._tasks_noted(unit, wanted, most))
+        with self._read() as unit:
+            whose = [c for c, names in fields.items() if "interactions" in names]
+            facts = tasks.latest_of(self._parts.pages.runtime, unit.connection, whose, latest)
+        return [
+            SeenTask(
+                task=seen_task(each, plain=self._is_mine(each) and "task_texts" in names),
+                latest=self._parts.pages.facts(
+                    facts.get(each.customer_id, ()), texts="texts" in names, plain=False
+                ),
+            )
+            for each in found
+            for names in [fields[each.customer_id]]
+        ]
+
+    # -- how ---------------------------------------------------------------------------------
+
+    def _tasks_noted(
+        self, unit: Unit, wanted: TaskFilter, most: int
+    ) -> tuple[list[Task], dict[int, frozenset[str]]]:
+        rule = self._rights.rule_on_tasks(unit.connection)
+        found = tasks.list_tasks(
+            unit.connection, wanted, most=min(most, _MOST), now=unit.now, rule=rule
+        )
+        given = self._rights.fields_of(
+            unit.connection, "read", {each.customer_id for each in found}, unit.now
+        )
+        fields = {c: shown_beside_tasks(names) for c, names in given.items()}
+        note_tasks(unit, self._rights, fields)
+        return found, fields
+
+    def _is_mine(self, each: Task) -> bool:
+        return each.owner == self.name or each.owner in self._rights.staff.teams
+
+    def _noting(self, work: Callable[[Unit], T]) -> T:
+        return self._retrying(work, actor=self._rights.looker.actor)
+
+    def _judged(self, judge: Callable[[Unit], Judged]) -> Judged:
+        judged = self._noting(judge)
+        if judged.refusal is not None:
+            raise judged.refusal
+        return judged
+
+    def _pages(self, judged: Judged, *, most: int, plain: bool = False) -> list[Page]:
+        with self._read() as unit:
+            return self._parts.pages.read(unit, judged.fields, most=most, plain=plain)
+
+    def _acting(
+        self,
+        action: str,
+        field: str,
+        known: Known,
+        work: Callable[[Unit, int], T],
+        *,
+        reason: str | None = None,
+        guarded: bool = False,
+    ) -> T:
+        """Do something to a customer, in one transaction with the note of it."""
+        looking, rights = self._parts.looking, self._rights
+
+        def judged_and_done(unit: Unit) -> tuple[T | None, CrmError | None]:
+            judged = looking.one(unit, rights, action, known, field=field, reason=reason)
+            if judged.refusal is not None:
+                return None, judged.refusal
+            (customer_id,) = judged.fields
+            if guarded:
+                return looking.working(unit, rights, customer_id, lambda: work(unit, customer_id))
+            return work(unit, customer_id), None
+
+        done, refusal = self._noting(judged_and_done)
+        if refusal is not None:
+            raise refusal
+        return done  # type: ignore[return-value]
+
+    def _on_task(self, task_id: int, work: Callable[[Unit], T]) -> T:
+        with self._read() as unit:
+            found = self._parts.tasks.find(unit, task_id)
+        return self._acting(
+            "work", "tasks", found.customer_id, lambda unit, _: work(unit), guarded=True
+        )
+
+
+class DesksOfCrm(Opened):
+    """The part of `Crm` that is for staff, and for who looks after them."""
+
+    def desk(self, name: str) -> Desk:
+        """
+        Return the customers as a member of staff may see them.
+
+        The shop's application says who is logged in: crmcore does not authenticate anybody.
+
+        Raises:
+            NotFoundError: If no member of staff has the name.
+        """
+        rights = self._parts.roles.rights(name)
+        return Desk(self._parts, rights, retrying=self._retrying, read=self._read)
+
+    def staff(self) -> list[StaffView]:
+        """Return who may do what."""
+        return [
+            StaffView(
+                name=each.name,
+                roles=each.staff.roles,
+                teams=each.staff.teams,
+                grants=tuple(
+                    (tuple(sorted(g.actions)), tuple(sorted(g.fields)), g.rule is not None)
+                    for g in each.granted
+                ),
+            )
+            for each in self._parts.roles
+        ]
+
+    def who_saw(self, known: Known, *, most: int = 100) -> list[Access]:
+        """
+        Return who looked at a customer, or tried to, newest first.
+
+        Whoever looked at the one they were merged into, for as long as that lasted, is among them.
+        """
+        check_whole("most", most, least=0)
+        with self._read() as unit:
+            customer_id = self._parts.people.id_of(unit, known)
+            return access.who_saw(unit.connection, customer_id, most=most)
+
+    def accesses_of(self, name: str, *, most: int = 100) -> list[Access]:
+        """Return what a member of staff looked at, or tried to, newest first; also one who left."""
+        check_whole("most", most, least=0)
+        if not isinstance(name, str):
+            raise InputError(f"{name!r} is no member of staff; a name is expected")
+        with self._read() as unit:
+            return access.accesses_of(unit.connection, f"staff:{name}", most=most)
+
+    def access_alarms(self, *, most: int = 100) -> list[Access]:
+        """Return who looked at more customers in an hour than their roles expect, newest first."""
+        check_whole("most", most, least=0)
+        with self._read() as unit:
+            return access.alarms(unit.connection, most=most)

@@ -1,0 +1,102 @@
+"""A channel into a folder: each message becomes a file, for whoever takes it from there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import ClassVar
+
+from attrs import define, field
+from typing_extensions import override
+
+from crmcore.domain.message import Accepted, Channel, Delivery, Failed, Outcome
+from crmcore.hooks import Context, MessagesClaimed, Plugin, choice, hookimpl
+
+FORMATS = ("eml", "txt")
+
+
+@define(eq=False)
+class Files(Plugin):
+    """
+    Writes each message into a file of its own, named by its idempotency key.
+
+    A message that is handed over twice is one file, so nothing is ever written twice. Files appear
+    whole or not at all. The folder holds addresses and what was said: protect and empty it.
+
+    Attributes:
+        folder: Where they are written; it is made if it is not there.
+        format: `eml`, an email that mail programs open and servers take; or `txt`.
+        sender: Of emails, such as `shop@example.com`.
+        channel: Its name, as messages give it.
+        scheme: Of the identifiers it reaches.
+    """
+
+    name: ClassVar[str] = "files"
+
+    folder: str = "outbox"
+    format: str = field(default="eml", validator=choice(*FORMATS))
+    sender: str | None = None
+    channel: str = "email"
+    scheme: str = "email"
+
+    @hookimpl
+    @override
+    def register_channels(self) -> Iterable[Channel]:
+        return [Channel(self.channel, scheme=self.scheme, idempotent=True, at_once=100)]
+
+    @hookimpl
+    @override
+    def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
+        folder = Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return [self._write(folder, each) for each in event.deliveries]
+
+    def _write(self, folder: Path, delivery: Delivery) -> Outcome:
+        try:
+            text = self._email(delivery) if self.format == "eml" else self._text(delivery)
+        except (ValueError, TypeError) as error:  # such as a line break in the subject
+            return Failed(f"it is no email: {error}")
+        path = folder / f"{delivery.idempotency_key}.{self.format}"
+        _write_whole(path, text)
+        return Accepted(path.name)
+
+    def _email(self, delivery: Delivery) -> bytes:
+        content, email = delivery.content, EmailMessage(policy=SMTP)
+        for name, value in content.headers.items():
+            email[name] = value
+        email["To"] = delivery.address
+        if self.sender is not None:
+            email["From"] = self.sender
+        if content.subject is not None:
+            email["Subject"] = content.subject
+        # What a shop repeats for some reason of its own, receivers know by this.
+        email["Message-ID"] = f"<{delivery.idempotency_key}@crmcore.invalid>"
+        email.set_content(content.text)
+        if content.html is not None:
+            email.add_alternative(content.html, subtype="html")
+        return email.as_bytes()
+
+    def _text(self, delivery: Delivery) -> bytes:
+        lines = [f"To: {delivery.address}"]
+        if delivery.content.subject is not None:
+            lines.append(f"Subject: {delivery.content.subject}")
+        return "\n".join([*lines, "", delivery.content.text, ""]).encode()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole, and on the disk, or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
+    if folder is not None:
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

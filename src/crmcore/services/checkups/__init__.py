@@ -1,0 +1,1 @@
+"""Check-ups: what the doctor looks at, each a module of its own."""

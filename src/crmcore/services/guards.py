@@ -1,0 +1,171 @@
+"""Guards: what plugins say of messages that every gate of the core lets go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import BindParameter, FromClause, Select, bindparam, func, select
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from crmcore.domain.clock import SECOND
+from crmcore.domain.message import Channel
+from crmcore.errors import RetryTransaction
+from crmcore.hooks import Hold, MessagesProposed, Plugin
+from crmcore.services.dispatcher import Dispatcher
+from crmcore.services.runtime import Runtime
+from crmcore.services.unit import Unit
+
+GUARD: Final = "guard"
+AGAIN: Final = 300 * SECOND
+"""After which time messages are proposed again to a plugin that raised."""
+
+
+@frozen(kw_only=True)
+class Held:
+    """
+    A message that a plugin holds back.
+
+    Attributes:
+        may_go_at: In microseconds; None: it is withheld.
+    """
+
+    customer_id: int
+    plugin: str
+    message_key: str
+    purpose: str
+    reason: str
+    may_go_at: int | None = None
+
+
+Key = tuple[int, str, str, str]
+
+
+class Guards:
+    """Asks the plugins' `guard_message`, one batch for each message there is."""
+
+    def __init__(self, runtime: Runtime, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._guards = runtime.assembly.of(Plugin.guard_message)
+
+    def held(
+        self,
+        unit: Unit,
+        candidates: FromClause,
+        channel: Channel,
+        at: int,
+        values: Mapping[str, Any],
+        *,
+        reads: bool = False,
+    ) -> list[Held]:
+        """
+        Return the messages that are held back: each once, and *no* before *not yet*.
+
+        With *reads* nothing can be written, so what a plugin raises is only noted in the unit.
+        """
+        if not self._guards:
+            return []
+        found: dict[Key, Held] = {}
+        for plugin, key, purpose, size in self._kinds(unit, candidates, values):
+            given = candidates.c
+            those = select(given.customer_id).where(
+                given.plugin == plugin, given.message_key == key, given.purpose == purpose
+            )
+            # A plugin joins this with tables of its own, and knows no values of ours.
+            those = _filled(those, values)
+            event = MessagesProposed(
+                customers=those.subquery("proposed"),
+                size=size,
+                key=key,
+                plugin=plugin,
+                purpose=purpose,
+                channel=channel.name,
+                at=at,
+            )
+            for who, hold in self._asked(unit, event, those, reads=reads):
+                name = hold.customer_id, plugin, key, purpose
+                held = Held(
+                    customer_id=hold.customer_id,
+                    plugin=plugin,
+                    message_key=key,
+                    purpose=purpose,
+                    reason=f"{who}: {hold.reason}",
+                    may_go_at=hold.not_before,
+                )
+                found[name] = _stricter(found[name], held) if name in found else held
+        return list(found.values())
+
+    def _kinds(
+        self, unit: Unit, candidates: FromClause, values: Mapping[str, Any]
+    ) -> Sequence[tuple[Any, ...]]:
+        """Return the plugin, key, purpose and number of what is proposed together."""
+        given = candidates.c
+        kind = (given.plugin, given.message_key, given.purpose)
+        statement = select(*kind, func.count()).group_by(*kind).order_by(*kind)
+        return unit.connection.execute(statement, **values)
+
+    def _asked(
+        self, unit: Unit, event: MessagesProposed, those: Any, *, reads: bool
+    ) -> Iterable[tuple[str, Hold]]:
+        for plugin, guard in self._guards:
+
+            def ask(plugin: Plugin = plugin, guard: Any = guard) -> list[Hold]:
+                return _checked(guard(unit.context(plugin), event))
+
+            holds, error = self._isolated(unit, plugin, ask, reads=reads)
+            if error is not None:
+                said, again = f"raised {type(error).__name__}", event.at + AGAIN
+                holds = [
+                    Hold(row[0], reason=said, not_before=again)
+                    for row in unit.connection.execute(those)
+                ]
+            yield from ((plugin.name, hold) for hold in holds or () if _holds(hold, event.at))
+
+    def _isolated(
+        self, unit: Unit, plugin: Plugin, ask: Any, *, reads: bool
+    ) -> tuple[list[Hold] | None, Exception | None]:
+        if not reads:
+            return self._dispatcher.isolated(unit, plugin, self._guards.name, ask)
+        try:
+            with unit.connection.savepoint():
+                return ask(), None
+        except RetryTransaction:
+            raise
+        except Exception as error:
+            unit.raised.append((plugin.name, self._guards.name, error))
+            return None, error
+
+
+def _filled(statement: Select[Any], values: Mapping[str, Any]) -> Select[Any]:
+    """Return a statement with values in the place of its parameters."""
+
+    def fill(element: Any, **_: Any) -> Any:
+        if isinstance(element, BindParameter) and element.key in values:
+            return bindparam(None, values[element.key], type_=element.type, unique=True)
+        return None
+
+    filled: Any = replacement_traverse(statement, {}, fill)
+    return filled  # type: ignore[no-any-return]
+
+
+def _checked(answer: object) -> list[Hold]:
+    if answer is None:
+        return []
+    if isinstance(answer, Iterable):
+        holds = list(answer)
+        if all(isinstance(each, Hold) for each in holds):
+            return holds
+        answer = holds
+    raise TypeError(f"guard_message returned {answer!r}; Hold objects or None expected")
+
+
+def _holds(hold: Hold, at: int) -> bool:
+    return hold.not_before is None or hold.not_before > at
+
+
+def _stricter(one: Held, other: Held) -> Held:
+    """Return the no, or else what waits longer."""
+    if one.may_go_at is None or other.may_go_at is None:
+        return one if one.may_go_at is None else other
+    return one if one.may_go_at >= other.may_go_at else other

@@ -1,0 +1,251 @@
+"""The doctor names what is wrong and what helps, finds nothing in a sound shop, changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import MetaData, Table, text
+
+from crmcore import PluginTable
+from crmcore.cli import crm as command
+from crmcore.persistence.schema import whole
+from crmcore.services.assembly import Assembly
+from crmcore.services.doctor import examine
+from tests.support.databases import drop_schema, dsn, new_schema, shop_file
+from tests.support.histories import START, instant
+from tests.support.making import draft, plugin, raising, us
+from tests.support.runs import opened
+
+each_database = pytest.mark.each_database
+NOW = instant(START)
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def url(tmp_path):
+    return shop_file(tmp_path)
+
+
+def found(url, *plugins, at=NOW):
+    """What the doctor finds, but for the settings of a server that forgets on purpose."""
+    every = examine(url, Assembly(plugins), at)
+    return [each for each in every if each.check != "server"]
+
+
+def run_sql(url, statement):
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            connection.executescript(statement)
+    else:
+        with psycopg.connect(dsn(url)) as connection:
+            connection.execute(statement)
+
+
+@each_database
+def test_sound(url):
+    """A shop that was just used has nothing wrong, and is not changed by being looked at."""
+    with opened([], url=url) as (crm, clock):
+        crm.record(draft("order.placed", key="1"))
+        crm.run_due()
+        assert [] == found(url, at=clock.now())
+
+
+@each_database
+def test_nobody_works(url):
+    """What fell due an hour ago and was not done is missed; within five minutes it is not."""
+    with opened([], url=url) as (crm, _):
+        crm.record(draft("order.placed", key="1"))
+        due = crm.next_due()
+
+    assert due is not None
+    assert [] == found(url, at=due + HOUR // 20)
+    (late,) = found(url, at=due + HOUR)
+    assert ("warning", "due") == (late.severity, late.check)
+    assert "due for 1 hour" in late.found
+    assert "crm worker" in late.cure
+
+
+@each_database
+def test_debts_and_faults(url):
+    """A plugin that failed owes: for how many, since when, and what it said."""
+    failing = plugin("notes", on_interactions_recorded=raising)
+    with opened([failing], url=url) as (crm, clock):
+        crm.record_many(draft("order.placed", key=str(n), email=f"c{n}") for n in range(3))
+        crm.run_due()
+        recorded = clock.now()
+
+    (owed,) = found(url, failing, at=recorded + HOUR // 30)
+    assert "'notes' has yet to catch up with 3 customers, the oldest for 2 minutes" in owed.found
+    assert "ValueError: told to fail" in owed.found
+    assert "crm retry notes" in owed.cure
+    # One that is not switched on any more waits for being so.
+    (owed,) = found(url, at=recorded + HOUR // 30)
+    assert "[plugins.notes]" in owed.cure
+
+
+@each_database
+def test_parked(url):
+    """Timers that failed eight times are named, until somebody has them tried again."""
+
+    def start(ctx, event):
+        ctx.set_timer("look", us(1))
+
+    failing = plugin("notes", on_started=start, on_timers_due=raising)
+    with opened([failing], url=url) as (crm, clock):
+        for hours in range(30 * 24):
+            clock.advance_to(us(1) + hours * HOUR)
+            if crm.parked_timers():
+                break
+            crm.worker().once()
+        at = clock.now()
+
+    parked = [each for each in found(url, failing, at=at) if each.check == "parked"]
+    assert ["fault"] == [each.severity for each in parked]
+    assert "failed too often with 1 timer" in parked[0].found
+
+
+@each_database
+def test_lag(url):
+    """A plugin that was not told for an hour is behind; that of one switched off is no warning."""
+    told = plugin("letters", after_interactions_recorded=lambda ctx, event: None)
+    with opened([told], url=url) as (crm, clock):
+        crm.record(draft("order.placed", key="1"))
+        crm.record(draft("order.placed", key="2"))
+        at = clock.now()
+
+    def lag(*plugins, later):
+        return [each for each in found(url, *plugins, at=at + later) if each.check == "lag"]
+
+    assert [] == lag(told, later=0)
+    (behind,) = lag(told, later=HOUR)
+    assert ("warning", True) == (behind.severity, "2 interactions" in behind.found)
+    assert "recorded 1 hour ago" in behind.found
+    assert ["note"] == [each.severity for each in lag(later=HOUR)]
+
+
+@each_database
+def test_tables(url):
+    """Tables that are missing, changed or nobody's are named; those of absent plugins are noted."""
+    made = MetaData()
+    table = Table("crm_notes_note", made, whole("customer_id", primary_key=True))
+    kept = PluginTable(table, derived=False, merge="move", erase="delete")
+    notes = plugin("notes", tables=(kept,))
+    with opened([notes], url=url):
+        pass
+    run_sql(url, "CREATE TABLE crm_stranger (stranger_id INTEGER PRIMARY KEY)")
+    run_sql(url, "ALTER TABLE crm_debt ADD COLUMN mood TEXT")
+
+    by_severity = {each.severity: each for each in found(url)}
+    assert "column 'mood' is there and not declared" in by_severity["fault"].found
+    assert "crm_stranger" in by_severity["warning"].found
+    assert "crm_notes_note" in by_severity["note"].found
+    assert "a merge will move its rows" in by_severity["note"].found
+    assert "an erasure: delete" in by_severity["note"].found
+
+    run_sql(url, "DROP TABLE crm_notes_note")
+    missing = [each for each in found(url, notes) if "crm_notes_note" in each.found]
+    assert ["fault"] == [each.severity for each in missing]
+
+
+def test_what_holds_cursors_back(monkeypatch):
+    """PostgreSQL: a transaction that has written and stays open is named with its process."""
+    from crmcore.services.checkups import postgresql
+
+    url = new_schema()
+    with opened([], url=url) as (crm, clock):
+        crm.record(draft("order.placed", key="1"))
+        at = clock.now()
+    statement = str(postgresql._WRITERS).replace("60 seconds", "0 seconds")
+    monkeypatch.setattr(postgresql, "_WRITERS", text(statement))
+    with psycopg.connect(dsn(url), application_name="the shop's report") as shop:
+        pid = shop.info.backend_pid
+        assert [] == [each for each in found(url, at=at) if f"process {pid} " in each.found]
+        shop.execute("CREATE TABLE written (n int)")
+        (held,) = (each for each in found(url, at=at) if f"process {pid} " in each.found)
+        assert "of the shop's report" in held.found
+        assert f"pg_terminate_backend({pid})" in held.cure
+        shop.rollback()
+    assert [] == [each for each in found(url, at=at) if each.check == "cursors"]
+    drop_schema(url)
+
+
+def test_server_settings():
+    """PostgreSQL: a server that may lose commits is a fault; the one of these tests does."""
+    url = new_schema()
+    with opened([], url=url):
+        pass
+    with psycopg.connect(dsn(url)) as connection:
+        names = ("fsync", "full_page_writes", "synchronous_commit")
+        off = {n for n in names if connection.execute(f"SHOW {n}").fetchone() == ("off",)}
+    said = [each.found for each in examine(url, Assembly([]), NOW) if each.check == "server"]
+
+    assert off == {name for name in names if any(each.startswith(name) for each in said)}
+    drop_schema(url)
+
+
+def test_damaged(tmp_path):
+    """SQLite: a file with a page overwritten is damaged, and says so."""
+    url = f"sqlite:///{tmp_path}/shop.db"
+    with opened([], url=url) as (crm, _):
+        crm.record_many(draft("order.placed", key=str(n), email=f"c{n}") for n in range(500))
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'crm_identifier_customer'"
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (tmp_path / "shop.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+    damaged = [each for each in found(url, at=NOW) if "damaged" in each.found]
+    assert ["fault"] == [each.severity for each in damaged]
+
+
+def test_database_that_is_not_there(tmp_path):
+    """A file that is not there is a fault, and is not made by looking."""
+    (missing,) = found(f"sqlite:///{tmp_path}/nowhere.db")
+
+    assert "fault" == missing.severity
+    assert not (tmp_path / "nowhere.db").exists()
+
+
+class TestCommand:
+    @pytest.fixture
+    def shop(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "crm.toml").write_text('[crm]\ndatabase = "sqlite:///shop.db"\n')
+        return tmp_path
+
+    def run(self, *arguments):
+        return CliRunner().invoke(command, ["doctor", *arguments])
+
+    def test_sound(self, shop):
+        """Nothing is wrong: exit code 0, in words and as JSON."""
+        with opened([], url=f"sqlite:///{shop}/shop.db"):
+            pass
+
+        assert (0, "Nothing is wrong.\n") == (self.run().exit_code, self.run().stdout)
+        assert [] == json.loads(self.run("--json").stdout)
+
+    def test_fault(self, shop):
+        """A fault ends with exit code 1, and with its cure below it."""
+        made = self.run()
+
+        assert 1 == made.exit_code
+        assert made.stdout.startswith("Fault (schema): The database")
+        (fault,) = json.loads(self.run("--json").stdout)
+        assert {"severity", "check", "found", "cure"} == fault.keys()
+
+    def test_older(self, shop):
+        """An older database is told to be migrated, not refused."""
+        from tests.support.revisions import make_first_revision
+
+        make_first_revision(f"sqlite:///{shop}/shop.db")
+
+        assert "crm migrate --plan" in self.run().stdout
