@@ -8,6 +8,8 @@
 SHELL := /bin/sh
 UV := .uv/bin/uv
 BIN := .venv/bin
+# Each process of the tests starts a database server of its own.
+AT_ONCE := --numprocesses auto --maxprocesses 4 --dist worksteal
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 
 # An environment knows its own folder by name: a copied or moved checkout sets up anew.
@@ -33,10 +35,10 @@ demo: $(READY)  ## replay a real shop's 78 weeks and show what the strategies ma
 	@$(BIN)/crm demo
 
 test: $(READY)  ## run every test but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest $(AT_ONCE) -m "not slow"
 
 test-slow: $(READY)  ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(AT_ONCE)
 
 check: $(READY)  ## lint, types, import contracts, what may be in git, the blocks in the docs
 	@$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from bench.application import assembled
 from bench.bare import Portion, Source, opened, write
 from bench.count import Count, count
 from bench.history import History, advance
-from bench.sample import compare, timed
+from bench.sample import compare_in_turns, timed
 from bench.sizes import Sizes
 from bench.table import Line
 from crmcore import Plugin
@@ -53,22 +53,24 @@ class Bulk:
             for end in range(self.batch, self.batches * self.batch + 1, self.batch):
                 yield filled.take(end)
 
-    def bare(self, source: Path) -> float:
-        """Return the driver's CPU seconds for all of it."""
-        with opened(self._new()) as connection:
-            return sum(
-                timed(lambda portion=portion: write(connection, portion))  # type: ignore[misc]
-                for portion in self.portions(source)
-            )
+    def in_turns(self, source: Path, plugins: Sequence[type[Plugin]]) -> tuple[float, float]:
+        """
+        Return the driver's CPU seconds for all of it, and crmcore's; the drafts are the caller's.
 
-    def library(self, plugins: Sequence[type[Plugin]]) -> float:
-        """Return crmcore's CPU seconds for all of it; the drafts are the caller's."""
-        clock, seconds = self.history.clock(), 0.0
-        with assembled(self._new(), plugins, clock) as crm:
-            for batch in self.history.batches(self.batch):
+        Each batch is written by one and then by the other, each into a database of its own, so
+        that both meet the same machine, whatever else it does meanwhile.
+        """
+        clock, bare, library = self.history.clock(), 0.0, 0.0
+        with (
+            opened(self._new()) as connection,
+            assembled(self._new(), plugins, clock) as crm,
+        ):
+            batches = self.history.batches(self.batch)
+            for portion, batch in zip(self.portions(source), batches, strict=True):
                 advance(clock, batch)
-                seconds += timed(lambda batch=batch: crm.record_many(batch))  # type: ignore[misc]
-        return seconds
+                bare += timed(lambda portion=portion: write(connection, portion))  # type: ignore[misc]
+                library += timed(lambda batch=batch: crm.record_many(batch))  # type: ignore[misc]
+        return bare, library
 
     def _new(self) -> Path:
         self._databases += 1
@@ -87,10 +89,9 @@ def measure(sizes: Sizes) -> Iterator[Line]:
                 title=f"bulk, {title}",
                 beside="all core rows",
                 items=interactions,
-                comparison=compare(
+                comparison=compare_in_turns(
                     sizes.rounds,
-                    lambda _, source=source: bulk.bare(source),  # type: ignore[misc]
-                    lambda _, plugins=plugins: bulk.library(plugins),  # type: ignore[misc]
+                    lambda source=source, plugins=plugins: bulk.in_turns(source, plugins),  # type: ignore[misc]
                 ),
                 goal=GOAL if plugins else None,
                 rows=(sum(p[0] for p in portions) / interactions, done.rows / interactions),

@@ -72,14 +72,24 @@ def reference_loop() -> int:
 
 def compare(rounds: int, bare: Timed, library: Timed) -> Comparison:
     """Run both once for each round, the bare one first."""
-    bares, libraries, references = [], [], []
-    for number in range(rounds):
+    numbers = iter(range(rounds))
+
+    def pair() -> tuple[float, float]:
+        number = next(numbers)
+        return bare(number), library(number)
+
+    return compare_in_turns(rounds, pair)
+
+
+def compare_in_turns(rounds: int, pair: Callable[[], tuple[float, float]]) -> Comparison:
+    """Run what returns the CPU seconds of both, the bare one's first, once for each round."""
+    pairs, references = [], []
+    for _ in range(rounds):
         references.append(timed(reference_loop))
-        bares.append(bare(number))
-        libraries.append(library(number))
+        pairs.append(pair())
     return Comparison(
-        bare=Spread.of(bares),
-        library=Spread.of(libraries),
-        ratio=Spread.of([ours / theirs for ours, theirs in zip(libraries, bares, strict=True)]),
+        bare=Spread.of([bare for bare, _ in pairs]),
+        library=Spread.of([library for _, library in pairs]),
+        ratio=Spread.of([library / bare for bare, library in pairs]),
         reference=references,
     )

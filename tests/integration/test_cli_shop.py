@@ -63,7 +63,8 @@ class TestInit:
         values = tomllib.loads(written)
         assert 0 == result.exit_code
         assert ("CHF", "Europe/Zurich") == (values["crm"]["currency"], values["crm"]["zone"])
-        assert {"tiering": {}} == values["plugins"]
+        off = {name: {"enabled": False} for name in ("files", "recording", "sms")}
+        assert {"tiering": {}, **off} == values["plugins"]
         assert "# loyal_from_orders = 5" in written
         assert "# review_every_days = 30" in written
         assert 0 == count("crm_interaction") == count("crm_tiering_total")

@@ -7,6 +7,7 @@ Which kind `scratch` and `shop_file` make is up to the test: see tests/support/k
 from __future__ import annotations
 
 import atexit
+import fcntl
 import itertools
 import os
 import shutil
@@ -61,7 +62,8 @@ def server() -> URL:
         # Below /tmp, and open: run as root, the server runs as a user of its own.
         folder = Path(tempfile.mkdtemp(prefix="crmcore-postgres-", dir="/tmp"))
         folder.chmod(0o755)
-        started = get_server(folder / "data", cleanup_mode="stop")
+        with _alone():
+            started = get_server(folder / "data", cleanup_mode="stop")
     uri = make_url(started.get_uri()).set(drivername="postgresql+psycopg")
 
     def stop() -> None:
@@ -74,6 +76,14 @@ def server() -> URL:
             connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
     _restart(POSTGRES_BIN_PATH / "pg_ctl", folder / "data", started.system_user)
     return uri
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Start one server at a time: the first one makes a user of the system."""
+    with (Path(tempfile.gettempdir()) / "crmcore-postgres.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _restart(pg_ctl: Path, data: Path, user: str | None) -> None:
