@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from crmcore import Accepted, Content, Crm, Deferred, Failed, Unknown, VirtualClock
+from crmcore.channels import files as channel_files
 from crmcore.channels.files import Files
 from crmcore.channels.recording import Recording
 from crmcore.channels.sms import Sms
@@ -65,7 +66,7 @@ def test_a_message_becomes_one_email_in_a_folder(tmp_path):
         (ada,) = people(crm, 1)
         crm.send(message(ada, content=content))
         crm.deliver()
-        (path,) = folder.iterdir()
+        (path,) = folder.glob("*.eml")
         found: Any = email.message_from_bytes(path.read_bytes(), policy=default)
 
         assert path.name == crm.messages(ada)[0].provider_reference
@@ -74,7 +75,8 @@ def test_a_message_becomes_one_email_in_a_folder(tmp_path):
         assert "<https://example.com/no>" == found["List-Unsubscribe"]
         assert "Hello Ada" == found.get_body(("plain",)).get_content().strip()
         assert "<p>Hello</p>" == found.get_body(("html",)).get_content().strip()
-        # Cut off after the hand-over: the same file is written again.
+        # Cut off after the hand-over, and taken away since: nobody finds it again.
+        path.unlink()
         with crm.begin() as tx:
             tx.connection.sqlalchemy.exec_driver_sql(
                 f"UPDATE crm_message SET state = 'handed', lease = 'x', leased_until = {NOW}"
@@ -82,7 +84,7 @@ def test_a_message_becomes_one_email_in_a_folder(tmp_path):
         while (due := crm.next_due()) is not None:
             crm.runtime.clock.advance_to(due)
             crm.deliver()
-        assert [path] == list(folder.iterdir())
+        assert [] == list(folder.glob("*.eml"))
         assert 2 == crm.messages(ada)[0].attempt
 
 
@@ -93,16 +95,48 @@ def test_a_message_becomes_one_text_file(tmp_path):
         (ada,) = people(crm, 1)
         crm.send(message(ada, content=Content(text="Hello", subject="Hi")))
         crm.deliver()
-        (path,) = (tmp_path / "a").iterdir()
+        (path,) = (tmp_path / "a").glob("*.txt")
         assert "To: p0@example.com\nSubject: Hi\n\nHello\n" == path.read_text()
     with open_crm(Files(folder=str(tmp_path / "b"))) as crm:
         (ada,) = people(crm, 1)
         crm.send(message(ada, content=Content(text="Hello", subject="Hi\nBcc: all@example.com")))
         crm.deliver()
         assert {"failed": 1} == states(crm)
-        assert [] == list((tmp_path / "b").iterdir())
+        assert not (tmp_path / "b").exists()
     with pytest.raises(ConfigurationError, match="did you mean 'eml'"):
         Files(format="emll")
+
+
+def test_a_file_that_cannot_be_written_concerns_one_message(tmp_path, monkeypatch):
+    """A full disk puts off its own message; the others go, and once it can be it is written."""
+    write, full = channel_files._write_whole, [False, True]
+
+    def writing(path, content):
+        if path.suffix == ".txt" and full and full.pop(0):
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(channel_files, "_write_whole", writing)
+    folder = tmp_path / "outbox"
+    with open_crm(Files(folder=str(folder), format="txt")) as crm:
+        crm.broadcast("all", people(crm, 3), **BROADCAST)
+        crm.deliver()
+        assert {"accepted": 2, "deferred": 1} == states(crm)
+        assert 2 == len(list(folder.glob("*.txt")))
+
+        crm.runtime.clock.advance_to(crm.next_due())
+        crm.deliver()
+        assert {"accepted": 3} == states(crm)
+        assert 3 == len(list(folder.glob("*.txt")))
+
+
+def test_a_folder_that_cannot_be_made_puts_messages_off(tmp_path):
+    """Nothing was written for certain, so nothing is unknown."""
+    (tmp_path / "outbox").write_text("a file where the folder should be")
+    with open_crm(Files(folder=str(tmp_path / "outbox"))) as crm:
+        crm.broadcast("all", people(crm, 2), **BROADCAST)
+        crm.deliver()
+        assert {"deferred": 2} == states(crm)
 
 
 # ----------------------------------------------------------------------------- text messages

@@ -142,6 +142,65 @@ def test_one_answer_that_is_none_is_about_one_message(clock):
         assert_sums(crm)
 
 
+UNSTORABLE = "bad \0 and \udcff"
+
+
+class Untellable:
+    """What cannot even say what it is."""
+
+    def __str__(self):
+        raise ValueError(UNSTORABLE)
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [
+        (Accepted(UNSTORABLE), "accepted"),
+        (Accepted(4711), "accepted"),  # type: ignore[arg-type]
+        (Failed(UNSTORABLE), "failed"),
+        (Failed(ValueError("an error and no text")), "failed"),  # type: ignore[arg-type]
+        (Deferred("later", "30"), "deferred"),  # type: ignore[arg-type]
+        (Deferred("later", float("inf")), "deferred"),
+        (Deferred("later", float("nan")), "deferred"),
+        (Deferred("later", 1e14), "deferred"),
+        (Deferred(UNSTORABLE, "soon"), "deferred"),  # type: ignore[arg-type]
+        (Unknown(UNSTORABLE), "unknown"),
+        (Failed(Untellable()), "unknown"),  # type: ignore[arg-type]
+        (Untellable(), "unknown"),
+    ],
+)
+def test_an_answer_that_cannot_be_written_concerns_one_message(clock, answer, ends):
+    """It is mended, or its message is unknown; the others of the call stand, and nothing raises."""
+    post = Post(answer=lambda each: answer if each.address == "p0@example.com" else Accepted())
+    with open_crm(clock, post) as crm:
+        customers = people(crm, 3)
+        crm.broadcast("all", customers, **BROADCAST)
+        crm.deliver()
+
+        assert ends == crm.messages(customers[0])[0].state
+        assert {"accepted"} == {crm.messages(each)[0].state for each in customers[1:]}
+        if ends == "deferred":
+            assert clock.now() < (crm.next_due() or 0) <= clock.now() + 30 * DAY
+        assert_sums(crm)
+
+
+@pytest.mark.parametrize("error", [ValueError(UNSTORABLE), ValueError(Untellable())])
+def test_a_channel_may_raise_what_cannot_be_written(clock, error):
+    """Its messages are unknown, and the worker goes on."""
+
+    def fail(deliveries):
+        raise error
+
+    with open_crm(clock, Post(whole=fail)) as crm:
+        crm.broadcast("all", people(crm, 2), **BROADCAST)
+        crm.deliver()
+
+        assert {"unknown": 2} == states(crm)
+        assert_sums(crm)
+
+
 @pytest.mark.parametrize(
     ("idempotent", "on_unknown", "ends", "handed"),
     [

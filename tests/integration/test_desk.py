@@ -40,6 +40,7 @@ ROLES = (
     Role("helper", grants=(Grant(actions=["read", "work"], fields=["contact", "tasks"]),)),
     Role("lister", grants=(EVERYTHING,), bulk_above=1000, alarm_above=1000),
     Role("opener", grants=(Grant(actions=["work"], fields=["tasks"]),)),
+    Role("stager", grants=(Grant(actions=["read"], fields=["stages"]),), alarm_above=5),
 )
 STAFF = (
     Staff("grace", roles=["clerk"], identifiers=["email:grace@example.com"]),
@@ -49,6 +50,7 @@ STAFF = (
     Staff("ken", roles=["helper"]),
     Staff("liz", roles=[]),
     Staff("mia", roles=["lister"]),
+    Staff("ned", roles=["stager"]),
 )
 
 pytestmark = pytest.mark.each_database(partitioned=False)
@@ -158,6 +160,37 @@ class TestLooking:
             )
         assert crm.desk("ivan").find(ADA) is None
 
+    def test_asked_for_by_what_may_not_be_read(self, crm):
+        """Who may not read an address is not told whose it is, nor that it is anybody's."""
+        desk = crm.desk("ned")
+        assert {"stages": {"relationship": "ordering"}} == desk.customer(1).values
+        told = set()
+        for address in (ADA, Identifier("email", "no@example.com")):
+            assert desk.find(address) is None
+            with pytest.raises(AccessRefusedError, match="for this customer by email") as refused:
+                desk.customer(address)
+            told.add(str(refused.value))
+        assert 1 == len(told)
+        assert [("read", "allowed", 1), ("find", "refused", 1), ("read", "refused", 1)] == [
+            each[:3] for each in noted(crm, "ned") if each[2]
+        ]
+
+    def test_own_household(self, crm):
+        """A household is closed to its end, however its members were related, and its children."""
+        names = ("hans", "dora", "kim", "stranger")
+        ids = {n: crm.record("order.placed", account=n, amount="5.00").customer_id for n in names}
+        own = crm.record("order.placed", email=GRACE.value, amount="5.00").customer_id
+        with crm.begin() as tx:
+            tx.relate(own, "household_of", ids["hans"])
+            tx.relate(ids["dora"], "household_of", ids["hans"])
+            tx.relate(ids["kim"], "child_of", ids["dora"])
+        desk = crm.desk("grace")
+
+        for whose in (own, ids["hans"], ids["dora"], ids["kim"]):
+            with pytest.raises(AccessRefusedError):
+                desk.customer(whose)
+        assert ids["stranger"] == desk.customer(ids["stranger"]).customer_id
+
     def test_own_record(self, crm):
         """One's own record is closed, whoever recorded it as what, and one's family's, too."""
         own = crm.record("order.placed", guest_email=GRACE.value, amount="5.00").customer_id
@@ -223,6 +256,39 @@ class TestRows:
 
         found = {each.task.owner: each.task for each in crm.desk("grace").tasks()}
         assert ("Hers", "•••") == (found["grace"].title, found["ivan"].title)
+
+    def test_texts_of_tasks_worked_on(self, crm):
+        """Working on a task shows its texts only if it is one's own and they may be read."""
+        task = crm.add_task(ADA, "Call Ada", key="k", note="about a cat", owner="heidi")
+        for name in ("ken", "grace"):
+            desk = crm.desk(name)
+            for seen in (
+                desk.assign_task(task.id, "heidi"),
+                desk.add_task(ADA, "x", key="k"),
+            ):
+                assert ("•••", "•••", "heidi") == (seen.title, seen.note, seen.owner)
+            assert {("tasks",)} == {fields for _, _, _, fields, _ in noted(crm, name)}
+        # Ken may work on it, not read its texts, even when it is his.
+        assert "•••" == crm.desk("ken").assign_task(task.id, "ken").title
+        mine = crm.desk("grace").assign_task(task.id, "grace")
+        assert ("Call Ada", "about a cat") == (mine.title, mine.note)
+        read = ("read", "allowed", 1, ("task_texts", "tasks"), None)
+        assert read == noted(crm, "grace")[-1]
+        done = crm.desk("ken").finish_task(task.id, "reached Ada", reason="by mail")
+        assert ("•••", "•••", "•••") == (done.title, done.outcome, done.reason)
+        with pytest.raises(InputError, match="finished before by staff:ken; an open") as refused:
+            crm.desk("ken").finish_task(task.id)
+        assert "Ada" not in str(refused.value)
+
+    def test_tasks_that_are_not_there(self, crm):
+        """Whether there is a task is told to who may work on all of them alone, and noted."""
+        with pytest.raises(NotFoundError, match="no task has the id 99"):
+            crm.desk("ken").finish_task(99)
+        crm.add_task(ADA, "Call", owner="heidi")
+        for task_id in (1, 99):
+            with pytest.raises(AccessRefusedError, match="ivan may not work tasks here"):
+                crm.desk("ivan").finish_task(task_id)
+        assert ["refused"] * 2 == [outcome for _, outcome, *_ in noted(crm, "ivan")]
 
     def test_rules_of_ones_own(self, clock):
         """Anything with a condition is a rule: here, customers who gave a phone number."""
@@ -348,6 +414,22 @@ class TestRecord:
         assert 1 == len(crm.access_alarms())
         desk.customer(4)
         assert 2 == len(crm.access_alarms())
+
+    def test_guesses_are_looks(self, crm):
+        """Who asks again and again for somebody who is not there is noted like who looks."""
+        desk = crm.desk("ned")
+        for n in range(3):
+            desk.find(Identifier("phone", f"+4930123450{n}"))
+        for known in (901, 902):
+            with pytest.raises(AccessRefusedError):
+                desk.customer(Identifier("email", f"c{known}@example.com"))
+        assert [] == crm.access_alarms()
+        desk.customer(1)
+
+        (alarm,) = crm.access_alarms()
+        assert (
+            "1 different customers, and 5 that there are not, in an hour; up to 5 are expected"
+        ) == alarm.reason
 
     def test_the_doctor_tells_of_alarms(self, tmp_path):
         """For a week, an alarm is among what `crm doctor` finds, with who, and how to look."""

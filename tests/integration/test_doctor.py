@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
+import click
 import psycopg
 import pytest
 from click.testing import CliRunner
+from crmcore_tiering import Tiering
 from sqlalchemy import MetaData, Table, text
+from sqlalchemy.engine import make_url
 
-from crmcore import PluginTable
+from crmcore import Crm, PluginTable
 from crmcore.cli import crm as command
 from crmcore.persistence.schema import whole
+from crmcore.services import checkups
 from crmcore.services.assembly import Assembly
 from crmcore.services.doctor import examine
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
@@ -150,6 +157,26 @@ def test_tables(url):
     run_sql(url, "DROP TABLE crm_notes_note")
     missing = [each for each in found(url, notes) if "crm_notes_note" in each.found]
     assert ["fault"] == [each.severity for each in missing]
+    assert "backup" in missing[0].cure
+
+
+@each_database
+def test_a_derived_table_comes_back(url):
+    """What somebody dropped is a fault, and `crm rebuild` makes it anew, as its cure says."""
+    with opened([Tiering()], url=url) as (crm, _):
+        crm.record(draft("order.placed", key="1"))
+        crm.run_due()
+        before = crm.customer(1).traits
+    run_sql(url, "DROP TABLE crm_tiering_total")
+
+    missing = [each for each in found(url, Tiering()) if "crm_tiering_total" in each.found]
+    assert [("fault", True)] == [
+        (each.severity, "`crm rebuild tiering`" in each.cure) for each in missing
+    ]
+    with opened([Tiering()], url=url) as (crm, _):
+        crm.rebuild("tiering")
+        assert before == crm.customer(1).traits
+    assert [] == [each for each in found(url, Tiering()) if each.check == "tables"]
 
 
 def test_what_holds_cursors_back(monkeypatch):
@@ -171,6 +198,36 @@ def test_what_holds_cursors_back(monkeypatch):
         assert f"pg_terminate_backend({pid})" in held.cure
         shop.rollback()
     assert [] == [each for each in found(url, at=at) if each.check == "cursors"]
+    drop_schema(url)
+
+
+def test_few_rights():
+    """PostgreSQL: what the database's user may not look at is said, and the rest looked at."""
+    url = new_schema()
+    schema = str(make_url(url).query["options"]).removeprefix("-csearch_path=")
+    name = f"{schema}_reader"
+    with opened([], url=url):
+        pass
+    with psycopg.connect(dsn(url), autocommit=True) as owner:
+        owner.execute(
+            f"CREATE ROLE {name} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {name}; "
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {name}; "
+            f"REVOKE SELECT ON {schema}.crm_hook_time FROM {name}"
+        )
+        try:
+            reader = make_url(url).set(username=name, password=None)
+            said = found(reader.render_as_string(hide_password=False))
+            could_not = {each.check: each for each in said if "could not look" in each.found}
+            assert {"cursors", "slow_plugins"} == could_not.keys()
+            assert "of other users" in could_not["cursors"].found
+            assert "pg_read_all_stats" in could_not["cursors"].cure
+            assert "crm_hook_time" in could_not["slow_plugins"].found
+            # Without any, nothing can be looked at, which is one finding.
+            owner.execute(f"REVOKE SELECT ON ALL TABLES IN SCHEMA {schema} FROM {name}")
+            (fault,) = found(reader.render_as_string(hide_password=False))
+            assert ("fault", "schema") == (fault.severity, fault.check)
+        finally:
+            owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
     drop_schema(url)
 
 
@@ -215,6 +272,42 @@ def test_database_that_is_not_there(tmp_path):
     assert not (tmp_path / "nowhere.db").exists()
 
 
+def told(pattern):
+    """Yield what texts of the doctor's parts have of a pattern, names that change being NAME."""
+    folder = Path(checkups.__file__).parent
+    for file in (*sorted(folder.glob("*.py")), folder.parent / "doctor.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            values = node.values if isinstance(node, ast.JoinedStr) else [node]
+            whole = "".join(
+                str(each.value) if isinstance(each, ast.Constant) else "NAME"
+                for each in values
+                if isinstance(each, ast.Constant | ast.FormattedValue)
+            )
+            yield from re.findall(pattern, whole)
+
+
+def test_cures_can_be_followed():
+    """Each command that a check-up names is there, with the options and words it is given."""
+    lines = set(told(r"`(crm [^`]*)`"))
+    assert {"crm worker", "crm migrate --plan", "crm access of NAME"} <= lines
+    calls = set(told(r"\bcrm\.(\w+)\("))
+    assert {"start_worker"} <= calls
+    assert all(hasattr(Crm, name) for name in calls)
+    for line in sorted(lines):
+        named: click.Command = command
+        words = line.split()[1:]
+        while isinstance(named, click.Group):
+            inner = named.get_command(click.Context(named), words[0]) if words else None
+            assert inner is not None, line
+            named, words = inner, words[1:]
+        options = {name for each in named.params for name in each.opts}
+        places = [each for each in named.params if isinstance(each, click.Argument)]
+        given = [word for word in words if not word.startswith("-")]
+        assert {word for word in words if word.startswith("-")} <= options, line
+        assert len(given) <= len(places) or any(each.nargs == -1 for each in places), line
+        assert len(given) >= sum(each.required for each in places), line
+
+
 class TestCommand:
     @pytest.fixture
     def shop(self, tmp_path, monkeypatch):
@@ -241,6 +334,21 @@ class TestCommand:
         assert made.stdout.startswith("Fault (schema): The database")
         (fault,) = json.loads(self.run("--json").stdout)
         assert {"severity", "check", "found", "cure"} == fault.keys()
+
+    def test_broken_plugin(self, shop, monkeypatch):
+        """A plugin that cannot be imported ends in one sentence that names it, and exit code 2."""
+        info = shop / "site" / "crm_torn-1.0.dist-info"
+        info.mkdir(parents=True)
+        (shop / "site" / "crm_torn.py").write_text("raise RuntimeError('torn')")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: crm-torn\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[crmcore.plugins]\ntorn = crm_torn:Torn\n")
+        monkeypatch.syspath_prepend(str(shop / "site"))
+        with (shop / "crm.toml").open("a") as file:
+            file.write("[plugins.torn]\n")
+
+        made = self.run()
+        assert (2, "") == (made.exit_code, made.stdout)
+        assert "Error: plugin 'torn': its import raised RuntimeError: torn\n" == made.stderr
 
     def test_older(self, shop):
         """An older database is told to be migrated, not refused."""

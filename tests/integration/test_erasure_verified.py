@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
-from sqlalchemy import text
+import shutil
+from typing import ClassVar
 
-from crmcore import Crm, Identifier, VirtualClock
+import pytest
+from attrs import define
+from attrs import evolve as replace
+from sqlalchemy import text
+from typing_extensions import override
+
+from crmcore import (
+    Content,
+    Context,
+    Crm,
+    Identifier,
+    InteractionsRecorded,
+    MessageDraft,
+    Plugin,
+    TaskDraft,
+    VirtualClock,
+    hookimpl,
+)
+from crmcore.channels.recording import Recording
 from crmcore.domain.spelling import Needle, Needles, Sort
+from crmcore.errors import ErasedError, HeldError
 from crmcore.persistence import searching
 from crmcore.services import verifying
 from tests.support.canaries import Vault
+from tests.support.databases import scratch
 from tests.support.histories import START, instant
+from tests.support.making import rows
 
 ADA = Identifier("email", "ada.lovelace@example.com")
 
@@ -51,11 +72,19 @@ def test_who_reads_meanwhile_is_told_of(crm, tmp_path):
         run("BEGIN")
         run("SELECT count(*) FROM crm_customer").fetchone()
 
-        found = crm.erase(ADA).verification
+        who = crm.find_customer(ADA)
+        done = crm.erase(ADA)
         run("ROLLBACK")
 
-    assert found.is_clean
+    found = done.verification
+    assert (True, False, None) == (found.is_clean, found.is_complete, done.verified_at)
     assert any("another process reads it" in sentence for sentence in found.unverified)
+    finished = crm.erase(who)
+    assert finished.verification.is_complete
+    assert finished.verified_at is not None
+    assert (finished.id, None) == (done.id, crm.erase(who).verification)
+    for path in tmp_path.glob("shop.db*"):
+        assert ADA.value.encode() not in path.read_bytes()
 
 
 def test_an_index_of_full_text_is_searched_and_tidied(crm, tmp_path):
@@ -117,6 +146,12 @@ def test_a_file_that_a_plugin_left_is_found(crm, tmp_path):
     found = crm.erase(ADA).verification
 
     assert [("sent.eml", "it should have been erased")] == [(f.where, f.why) for f in found.left]
+    assert [None] == [each.verified_at for each in certificates(crm)]
+
+
+def certificates(crm):
+    with crm.begin() as tx:
+        return tx.connection.sqlalchemy.execute(text("SELECT * FROM crm_erasure")).fetchall()
 
 
 def test_a_row_that_should_be_gone_is_found(crm, monkeypatch):
@@ -136,6 +171,87 @@ def test_a_row_that_should_be_gone_is_found(crm, monkeypatch):
     assert [("crm_vault_gone.words", 1)] == [(each.where, each.count) for each in found.left]
 
 
+def test_who_is_on_hold_is_left_and_the_others_are_erased_again(tmp_path):
+    """A backup may bring back a hold: it stops nobody but whom it is about, who is named."""
+    url, plugins = f"sqlite:///{tmp_path}/shop.db", [Vault()]
+    bea = Identifier("email", "bea@example.com")
+    clock = VirtualClock(instant(START))
+    with Crm(url, plugins=plugins, clock=clock, secret="s") as crm:
+        for who in (ADA, bea):
+            crm.record("order.placed", email=who.value)
+        held = crm.hold(ADA, "a dispute")
+    shutil.copy(tmp_path / "shop.db", tmp_path / "backup")
+    with Crm(url, plugins=plugins, clock=clock, secret="s") as crm:
+        crm.release_hold(ADA)
+        erased = [crm.erase(who).customer_id for who in (ADA, bea)]
+        journal = crm.erasure_journal()
+    shutil.copy(tmp_path / "backup", tmp_path / "shop.db")
+    with Crm(url, plugins=plugins, clock=clock, secret="s") as crm:
+        again = crm.erase_again(journal)
+
+        assert erased[1:] == [each.customer_id for each in again.certificates]
+        assert (held,) == again.held
+        assert (erased[0], None) == (crm.find_customer(ADA), crm.find_customer(bea))
+
+
+@pytest.mark.each_database(partitioned=False)
+def test_a_hold_outlives_the_end_of_a_merge():
+    """Named while two were one, it may have been about either: both stay until released."""
+    with Crm(scratch(), secret="s") as crm:
+        one, two = (crm.record("order.placed", email=f"{n}@example.com").customer_id for n in "ab")
+        merge = crm.merge(one, two)
+        crm.hold(Identifier("email", "b@example.com"), "a lawsuit")
+        crm.unmerge(merge.id)
+        for who in (one, two):
+            with pytest.raises(HeldError, match="a lawsuit"):
+                crm.erase(who)
+            crm.release_hold(who)
+            crm.erase(who)
+
+
+@pytest.mark.each_database(partitioned=False)
+def test_nothing_is_written_about_somebody_forgotten():
+    """Neither a task nor a message nor a hold, each of which would name them again."""
+    with Crm(scratch(), plugins=[Recording(), Eager()], secret="s") as crm:
+        who = crm.record("order.placed", email=ADA.value, source_key="o1").customer_id
+        crm.erase(who)
+        draft = replace(GREETING, customer=who)
+        for write in (
+            lambda: crm.add_task(who, "Call Ada"),
+            lambda: crm.send(draft),
+            lambda: crm.hold(who, "Ada's dispute"),
+        ):
+            with pytest.raises(ErasedError, match=f"customer {who} was erased"):
+                write()
+        assert [] == rows(crm, "SELECT * FROM crm_task")
+        assert [] == rows(crm, "SELECT * FROM crm_message")
+        # A plugin that answers to what comes in late is not stopped, and leaves no word.
+        crm.record("order.delivered", customer=who, source_key="o1 delivered")
+        assert [] == rows(crm, "SELECT * FROM crm_task")
+        assert [("withheld", "{}")] == rows(crm, "SELECT state, content FROM crm_message")
+        assert [] == rows(crm, "SELECT * FROM crm_fault")
+
+
+GREETING = MessageDraft(
+    key="hello", customer=0, purpose="service", channel="email", content=Content(text="Dear Ada")
+)
+
+
+@define(eq=False)
+class Eager(Plugin):
+    """Wants to do something about every delivery."""
+
+    name: ClassVar[str] = "eager"
+
+    @hookimpl
+    @override
+    def on_interactions_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        for each in event:
+            if each.kind == "order.delivered":
+                ctx.add_task(TaskDraft(key="call", customer=each.customer_id, title="Call Ada"))
+                ctx.send(replace(GREETING, customer=each.customer_id))
+
+
 @pytest.mark.parametrize(
     ("scheme", "stored", "written"),
     [
@@ -146,7 +262,7 @@ def test_a_row_that_should_be_gone_is_found(crm, monkeypatch):
         ("phone", "+4930123456", "call +49 30 123456"),
         ("phone", "+4930123456", "call 030 123456"),
         ("account", "A-10077", "account a-10077!"),
-        ("account", "10077", "order 10077/3"),
+        ("account", "10077", "order:10077/3"),
         (None, "Zoë Müller", "ZOE\u0308 MU\u0308LLER"),
         (None, 'says "yes"', '{"note": "says \\"yes\\""}'),
     ],

@@ -10,7 +10,7 @@ import pytest
 from crmcore_tiering import Tiering
 from sqlalchemy import insert
 
-from crmcore import Crm, Identifier, VirtualClock
+from crmcore import Content, Crm, Grant, Identifier, Role, Staff, VirtualClock
 from crmcore.channels.recording import Recording
 from crmcore.errors import CustomerNotFoundError, InputError, PluginError
 from crmcore.persistence.ledger import interaction
@@ -162,6 +162,44 @@ def test_who_was_merged_is_told_as_one(tmp_path):
         assert [(str(one), str(two), "called")] == [
             (m["survivor_id"], m["merged_id"], m["reason"]) for m in sections["merges"]
         ]
+
+
+def test_what_was_said_to_many_and_holds_are_told(tmp_path):
+    """A broadcast's words are what was said to them; and they learn what keeps them here."""
+    with open_crm(tmp_path) as crm:
+        who = crm.record("order.placed", email="a@example.com").customer_id
+        content = Content(text="Winter sale")
+        crm.broadcast("sale", "everyone", purpose="news", channel="email", content=content)
+        crm.hold(who, "a dispute about a lamp")
+        done = crm.export(who, tmp_path)
+
+    sections = read(done)["sections"]
+    assert [{"text": "Winter sale"}] == [each["content"] for each in sections["messages"]]
+    assert ["a dispute about a lamp"] == [each["reason"] for each in sections["holds"]]
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in (done.data, done.page)}
+
+
+def test_looks_are_told_and_staff_are_not_named(tmp_path):
+    """Who looked while they were merged looked at them; whose a task was is theirs to tell."""
+    every = Role("desk", grants=(Grant(actions=["read", "reveal", "work"], fields=["*"]),))
+    staff = [Staff("grace_hopper", roles=["desk"])]
+    with open_crm(tmp_path, roles=[every], staff=staff) as crm:
+        one = crm.record("order.placed", email="a@example.com").customer_id
+        two = crm.record("order.placed", account="7707").customer_id
+        merge = crm.merge(one, two)
+        desk = crm.desk("grace_hopper")
+        desk.reveal(one, "email", "a call")
+        crm.unmerge(merge.id)
+        task = crm.add_task(two, "Call", owner="grace_hopper", actor="staff:grace_hopper")
+        crm.assign_task(task.id, "mary_jackson", actor="staff:grace_hopper")
+        crm.finish_task(task.id, actor="staff:mary_jackson")
+        done = crm.export(two, tmp_path)
+
+    looks = [(each["action"], each["times"]) for each in read(done)["sections"]["access"]]
+    assert [("reveal", 1)] == looks
+    for path in (done.data, done.page):
+        assert "grace_hopper" not in path.read_text()
+        assert "mary_jackson" not in path.read_text()
 
 
 def test_tables_of_an_absent_plugin_are_told(tmp_path):

@@ -5,7 +5,9 @@ import pytest
 from crmcore import Crm, VirtualClock
 from crmcore.domain.clock import SECOND
 from crmcore.domain.message import (
+    Accepted,
     Content,
+    Deferred,
 )
 from crmcore.hooks import Hold
 from tests.support.databases import scratch, shop_file
@@ -109,6 +111,67 @@ def test_guards_hold_messages_back(clock):
         crm.deliver()
         assert {"withheld": 1, "accepted": 2} == states(crm)
         assert_sums(crm)
+
+
+def test_an_error_that_cannot_be_written_stops_nobody_else(clock):
+    """What a plugin raises about its own message is escaped; the others are delivered."""
+
+    def fail(ctx, event):
+        if event.message.plugin == "letters":
+            raise ValueError("template \0 \udcff")
+
+    def write(ctx, event):
+        for each in event:
+            if each.kind == "account.registered":
+                ctx.send(message(each.customer_id, "poison", priority=5))
+
+    post = Post()
+    broken = plugin("letters", prepare_message=fail, on_interactions_recorded=write)
+    with open_crm(clock, post, broken) as crm:
+        (ada,) = people(crm, 1)
+        for _ in range(2):
+            crm.deliver()
+        crm.send(message(ada, "parcel"))
+        crm.deliver()
+
+        (found,) = crm.messages(ada, key="poison")
+        assert ("deferred", "letters raised ValueError: template \\x00 \\udcff") == (
+            found.state,
+            found.reason,
+        )
+        assert ["parcel"] == [each.message.key for each in post.handed]
+
+
+def test_plugins_are_told_in_which_state_a_message_was(clock):
+    """One deferred that expires was deferred before; one that is answered late was unknown."""
+    told: list[tuple[str, str, str]] = []
+
+    def note(ctx, event):
+        told.extend((each.message.key, each.before, each.message.state) for each in event.changes)
+
+    def late(deliveries):
+        if deliveries[0].message.key == "late":
+            clock.advance_to(clock.now() + 3600 * SECOND)
+            assert list(crm._parts.delivering._recover())
+            return [Accepted()]
+        return [Deferred("not now")]
+
+    listening = plugin("listening", on_deliveries_changed=note)
+    with open_crm(clock, Post(whole=late), listening) as crm:
+        (ada,) = people(crm, 1)
+        crm.send(message(ada, "short", not_after=clock.now() + 30 * SECOND))
+        crm.deliver()
+        clock.advance_to(clock.now() + 300 * SECOND)
+        crm.deliver()
+        crm.send(message(ada, "late"))
+        crm.deliver()
+
+    assert [
+        ("short", "handed", "deferred"),
+        ("short", "deferred", "withheld"),
+        ("late", "handed", "unknown"),
+        ("late", "unknown", "accepted"),
+    ] == told
 
 
 def test_plugins_are_told_what_became_of_messages(clock):

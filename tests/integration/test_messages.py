@@ -325,49 +325,6 @@ def test_the_highest_priority_goes_first(clock):
         assert ["b", "a", "c", "d"] == [each.message.key for each in post.handed]
 
 
-# ------------------------------------------------------------------------------------ merges
-
-
-def test_one_person_gets_a_key_once(clock):
-    """Two who turn out to be one: the second message is held back, and comes back with unmerge."""
-    post = Post()
-    with open_crm(clock, post) as crm:
-        one, two = people(crm, 2)
-        crm.broadcast("all", [one, two], **BROADCAST)
-        merged = crm.merge(one, two)
-        crm.deliver()
-
-        assert {"accepted": 1, "withheld": 1} == states(crm)
-        assert ["p0@example.com"] == list(post.addresses)
-        assert {one} == {each.customer_id for each in crm.messages()}
-        assert_sums(crm)
-        assert crm.broadcast("more", [one, two], **BROADCAST).audience == 1
-
-        crm.unmerge(merged.id)
-        crm.deliver()
-        assert {"accepted": 2} == states(crm, "all")
-        assert {"p0@example.com", "p1@example.com"} == set(post.addresses)
-        assert_sums(crm)
-
-
-def test_who_has_had_it_gets_it_not_again_after_a_merge(clock):
-    """Whichever of the two had it, the other's is held back."""
-    post = Post()
-    with open_crm(clock, post) as crm:
-        one, two = people(crm, 2)
-        crm.send(message(two))
-        crm.deliver()
-        crm.send(message(one))
-        crm.merge(one, two)
-        crm.deliver()
-
-        assert 1 == len(post.handed)
-        assert {"accepted": 1, "withheld": 1} == states(crm)
-        crm.send(message(one))
-        crm.deliver()
-        assert 1 == len(post.handed)
-
-
 def test_time_comes_to_messages(clock):
     """next_due names the instant at which a message may go; before it nothing goes."""
     post = Post()

@@ -14,19 +14,21 @@ from typing import Any
 import psycopg
 import pytest
 
-from crmcore import Accepted, Crm, VirtualClock
+from crmcore import Accepted, Crm, Identifier, VirtualClock
 from crmcore.domain.message import Content
-from crmcore.errors import RetryTransaction
+from crmcore.errors import InputError, RetryTransaction
 from crmcore.services import claims
 from tests.support.databases import drop_schema, dsn, new_schema
 from tests.support.histories import START, instant
-from tests.support.sending import Post, assert_sums, message, people, states
+from tests.support.making import plugin, raising
+from tests.support.sending import BROADCAST, Post, assert_sums, message, people, states
 
 SEED = 20260902
 WORKERS, CALLERS = 4, 12
 PEOPLE = 600
 NEWS: dict[str, Any] = {"purpose": "news", "channel": "email"}
 
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))"
 NOTES = """
 CREATE TABLE shop_note (what text, message_id bigint, customer_id bigint, xid xid8);
 CREATE FUNCTION shop_note_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -144,6 +146,55 @@ def test_nothing_is_claimed_or_handed_over_after_an_opt_out(url, monkeypatch):
         sys.stdout.write(f"seed {SEED}: {dict(found)}; {between} were claimed when the no came\n")
 
 
+def test_what_cannot_be_prepared_waits_for_nobody(url):
+    """A worker leaves it to whoever has the customer, so that neither can block the other."""
+
+    def write(ctx, event):
+        for each in event:
+            if each.kind == "account.registered":
+                ctx.send(message(each.customer_id))
+
+    letters = plugin("letters", prepare_message=raising, on_interactions_recorded=write)
+    clock = VirtualClock(instant(START))
+    terms: dict[str, Any] = {"plugins": [Post(), letters], "clock": clock, "durable": False}
+    with Crm(url, **terms) as shop, Crm(url, **terms) as worker:
+        (ada,) = people(shop, 1)
+        delivering, channel = worker._parts.delivering, worker.assembly.channels["email"]
+        claim = delivering._claim(channel)
+        assert 1 == len(claim.messages)
+        with shop.begin() as tx:
+            tx.record("order.placed", customer=ada, amount="3.00")
+            delivering._carry(channel, claim, claim.messages)
+            assert {"claimed": 1} == states(worker)
+            tx.withhold(Identifier("email", "p0@example.com"))
+        assert {"withheld": 1} == states(worker)
+
+
+def test_a_key_is_of_a_broadcast_or_of_single_messages(url):
+    """Planned at once, the one who comes second is told so, in a sentence."""
+    told = []
+    with Crm(url, plugins=[Post()], clock=VirtualClock(instant(START)), durable=False) as crm:
+        (ada,) = people(crm, 1)
+
+        def say_to_all():
+            try:
+                crm.broadcast("hello", [ada], **BROADCAST)
+            except InputError as error:
+                told.append(str(error))
+
+        thread = threading.Thread(target=say_to_all)
+        with crm.begin() as tx, psycopg.connect(dsn(url), autocommit=True) as watching:
+            tx.send(message(ada))
+            pid = tx.connection.sqlalchemy.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            thread.start()
+            while not watching.execute(WAITS, (pid,)).fetchone()[0]:  # type: ignore[index]
+                assert thread.is_alive()
+        thread.join(60)
+        (sentence,) = told
+        assert "'hello' is the key of messages that were planned one by one" in sentence
+        assert {"planned": 1} == states(crm)
+
+
 def test_several_workers_deliver_each_message_once(url, monkeypatch):
     """Sixteen at once on one broadcast, each with an application of its own."""
     monkeypatch.setattr(claims, "AT_ONCE", 20)
@@ -172,3 +223,18 @@ def test_several_workers_deliver_each_message_once(url, monkeypatch):
         assert busy > 1
         assert_sums(crm)
         sys.stdout.write(f"{busy} of {len(posts)} workers had something to deliver\n")
+
+
+def test_a_no_by_a_guest_whom_nobody_knew_locks_whose_messages_it_holds_back(url):
+    """Whoever else is about to write to them waits, so that none waits for the other for good."""
+    ada = Identifier("email", "ada@example.com")
+    with Crm(url, plugins=[Post()]) as crm:
+        who = crm.record("account.registered", identifiers=[ada]).customer_id
+        crm.give_consent(who, "news", "email")
+        crm.send(message(who, purpose="news"))
+        lock = "SELECT 1 FROM crm_customer WHERE customer_id = %s FOR UPDATE NOWAIT"
+        with psycopg.connect(dsn(url)) as other, crm.begin() as tx:
+            tx.withdraw_consent(Identifier("guest_email", ada.value))
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(lock, (who,))
+        assert {"withheld": 1} == states(crm)

@@ -103,7 +103,8 @@ def test_a_worker_does_it_once_a_day():
 
 
 @pytest.mark.each_database(partitioned=False)
-def test_what_was_written_since_about_somebody_erased_is_forgotten_again():
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_was_written_since_about_somebody_erased_is_forgotten_again(by_hand):
     """Whatever was written beside the ledger about who was erased is gone within a day."""
     with shop({}) as crm:
         who = crm.record(fact("order.placed", 0, note="n")).customer_id
@@ -112,9 +113,14 @@ def test_what_was_written_since_about_somebody_erased_is_forgotten_again():
             run = tx.connection.sqlalchemy.exec_driver_sql
             row = f"'email', 'ada@example.com', {who}, {who}, 5, NULL"
             run(f"INSERT INTO crm_identifier VALUES ({row})")
-        crm.add_task(who, "Call Ada")
-        crm.worker().once()
+            row = f"9, {who}, {who}, '', 'k', 'Call Ada', NULL, NULL, 5" + ", NULL" * 4
+            run(f"INSERT INTO crm_task VALUES ({row}, 6, NULL, 'Ada is angry', NULL, NULL, 1)")
+        if by_hand:
+            crm.retain()
+        else:
+            crm.worker().once()
 
+        assert [("ERASED",)] == rows(crm, "SELECT outcome FROM crm_task")
         assert [("ERASED",)] == rows(crm, "SELECT title FROM crm_task")
         assert [] == rows(crm, "SELECT * FROM crm_identifier")
 
@@ -166,6 +172,20 @@ def test_settings_from_a_file(tmp_path):
     path.write_text('[retention]\n"order.*" = "24 moons"\n')
     with pytest.raises(ConfigurationError, match=r"crm.toml, \[retention\]: retention of"):
         Crm.from_config(path)
+
+
+def test_no_bytes_stay_behind(tmp_path):
+    """What was emptied is gone from the file, too, where SQLite does not see to it by itself."""
+    words = "a complaint about a walrus"
+    with shop({"*": "1 day"}, f"sqlite:///{tmp_path}/shop.db") as crm:
+        with crm.runtime.database.engine.connect() as opened:
+            opened.connection.driver_connection.execute("PRAGMA secure_delete = OFF")
+        crm.record(fact("service.opened", 0, case="1", text=words))
+        at(crm, 3)
+        assert {"service.opened": 1} == dict(crm.retain())
+        found = {path.name for path in tmp_path.iterdir() if words.encode() in path.read_bytes()}
+
+    assert set() == found
 
 
 def test_ages_are_days_of_the_shop():

@@ -35,6 +35,7 @@ from crmcore import (
     InteractionsRecorded,
     Keep,
     Kind,
+    Line,
     MessageDraft,
     Plugin,
     PluginTable,
@@ -264,6 +265,13 @@ def plant(crm: Crm, canaries: Canaries, *, channel: str | None = "email") -> int
             touch=f"mail to {email.value}",
             actor=f"customer:{email.value}",
             payload={"note": canaries.text("note"), "order": f"for {email.value}"},
+            lines=(
+                Line(
+                    product=f"cup for {email.value}",
+                    variant=f"with {email.value}",
+                    category=f"of {email.value}",
+                ),
+            ),
         )
     ).customer_id
     for number, kind in enumerate(crm.runtime.assembly.kinds):
@@ -291,6 +299,10 @@ def plant(crm: Crm, canaries: Canaries, *, channel: str | None = "email") -> int
         )
     note = canaries.text("task note")
     crm.add_task(first, canaries.text("title"), note=note, key=f"call/{person}")
+    mail = crm.add_task(first, canaries.text("another title"), key=f"mail/{person}")
+    crm.finish_task(mail.id, canaries.text("outcome"), actor=f"customer:{email.value}")
+    office = Identifier("email", f"office-of-{person}@example.com")
+    crm.withhold(office, actor=f"customer:{email.value}")
     _plant_rows(crm, first, canaries, email.value)
     return first
 
@@ -305,7 +317,12 @@ def _plant_rows(crm: Crm, who: int, canaries: Canaries, address: str) -> None:
     put(crm, access, [(*seen, canaries.text("access"))])
     shelved = json.dumps({"relations": [], "tables": {"t": canaries.text("shelved")}})
     nobody = who + 500_000
-    put(crm, merge, [(number, who, nobody, 5, None, canaries.text("merge"), shelved, 6, None)])
+    actors = f"customer:{address}", f"by {address}"
+    put(
+        crm,
+        merge,
+        [(number, who, nobody, 5, actors[0], canaries.text("merge"), shelved, 6, actors[1])],
+    )
     put(crm, match, [(who, nobody, "open", '{"email": 1}', 5, None, None)])
     put(crm, relation, [(who, "child_of", nobody, 5)])
     drawers = Vault.drawers

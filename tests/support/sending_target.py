@@ -142,6 +142,19 @@ def send(crm: Crm) -> None:
     crm.deliver()
 
 
+def end(url: str, way: str, file: Path) -> None:
+    """Go on, a day later, where somebody was killed."""
+    with open_crm(url, way, file, now=LATER) as crm:
+        _send_all(crm)
+
+
+def _send_all(crm: Crm) -> None:
+    send(crm)
+    while (due := crm.next_due()) is not None:
+        crm.runtime.clock.advance_to(due)  # type: ignore[attr-defined]
+        crm.deliver()
+
+
 def main() -> None:
     way, url, _, point, file = sys.argv[1:]
     resumes = point == "0"
@@ -150,10 +163,7 @@ def main() -> None:
         points = Inside(int(point), note=Path(f"{file}.inside"))
         crm.plugin(Provider).points = points
         watch(crm, points)
-        send(crm)
-        while (due := crm.next_due()) is not None:
-            crm.runtime.clock.advance_to(due)  # type: ignore[attr-defined]
-            crm.deliver()
+        _send_all(crm)
         sys.stdout.write(f"{points.count}\n")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from crmcore.app.asking import Asking
 from crmcore.app.consenting import ConsentingOfCrm
-from crmcore.app.desk import DesksOfCrm
+from crmcore.app.desks import DesksOfCrm
 from crmcore.app.messaging import Messaging
 from crmcore.app.parts import Parts
 from crmcore.app.people import PeopleOfCrm

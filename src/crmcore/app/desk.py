@@ -1,4 +1,4 @@
-"""Desks: what each member of staff may do and see, and the record of what they did."""
+"""Desk: the customers as one member of staff may see them, and the record of what they did."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar, Unpack
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from crmcore.app.opened import Opened
 from crmcore.app.parts import Parts
 from crmcore.domain.arguments import check_text, check_whole, listed
 from crmcore.domain.identity import Identifier, Known
@@ -17,9 +16,8 @@ from crmcore.domain.interaction import DraftFields
 from crmcore.domain.role import ME, MY_TEAMS, TEXT_FIELDS
 from crmcore.domain.task import DONE, Task, TaskDraft
 from crmcore.errors import CrmError, InputError, nearest
-from crmcore.services import access, tasks
-from crmcore.services.access import Access
-from crmcore.services.looking import Judged, note_tasks, shown_beside_tasks
+from crmcore.services import tasks
+from crmcore.services.looking import Judged, Whose, note_tasks, shown_beside_tasks
 from crmcore.services.pages import Page, SeenTask, seen_task
 from crmcore.services.roles import Rights
 from crmcore.services.tasking import filter_of
@@ -30,16 +28,6 @@ from crmcore.services.unit import Unit
 T = TypeVar("T")
 
 _MOST = 1_000_000
-
-
-@frozen(kw_only=True)
-class StaffView:
-    """Who may do what: each grant as its actions, its fields, and whether rows limit it."""
-
-    name: str
-    roles: tuple[str, ...]
-    teams: tuple[str, ...]
-    grants: tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...]
 
 
 class Retrying(Protocol):
@@ -80,7 +68,7 @@ class Desk:
         """
         Return the id of the customer known by *identifier*, or None.
 
-        None, too, for somebody of whom the member may read nothing.
+        None, too, for somebody of whom the member may not read such identifiers.
         """
         if not isinstance(identifier, Identifier):
             raise InputError(
@@ -94,7 +82,8 @@ class Desk:
         Return the page of a customer, with the *most* latest interactions.
 
         Raises:
-            AccessRefusedError: If no role of the member's lets them read anything of it.
+            AccessRefusedError: If no role of the member's lets them read anything of it, or the
+                identifier they ask by.
             CustomerNotFoundError: If there is none, and they may read everybody.
         """
         check_whole("most", most, least=0)
@@ -204,28 +193,33 @@ class Desk:
             AccessRefusedError: If no role lets the member record something of this customer.
         """
 
-        def work(unit: Unit, customer_id: int) -> int:
+        def work(unit: Unit, customer_id: int) -> tuple[int, None]:
             draft: DraftFields = {**values, "customer": customer_id, "actor": unit.actor}
-            return record_one(unit, self._parts.recorder, kind, draft).id
+            return record_one(unit, self._parts.recorder, kind, draft).id, None
 
-        return self._acting("record", "interactions", known, work, reason=str(kind))
+        whose = self._locked(known)
+        return self._acting("record", "interactions", whose, work, reason=str(kind))
 
     def add_task(self, known: Known, title: str, *, key: str, owner: str | None = ME) -> Task:
-        """Add something to be done for a customer, by oneself unless *owner* says otherwise."""
+        """
+        Add something to be done for a customer, by oneself unless *owner* says otherwise.
+
+        Texts of a task that is not the member's, or that they may not read, are hidden.
+        """
         whose = self.name if owner == ME else owner
 
         def work(unit: Unit, customer_id: int) -> Task:
             draft = TaskDraft(key=key, title=title, customer=customer_id, owner=whose)
             return self._parts.tasks.add(unit, draft)
 
-        return self._acting("work", "tasks", known, work, guarded=True)
+        return self._working(self._locked(known), work)
 
     def assign_task(self, task_id: int, owner: str | None) -> Task:
-        """Give a task to a member of staff or a team; see `Crm.assign_task`."""
+        """Give a task to a member of staff or a team; see `Crm.assign_task`, and `add_task`."""
         return self._on_task(task_id, lambda unit: self._parts.tasks.assign(unit, task_id, owner))
 
     def finish_task(self, task_id: int, outcome: str = DONE, *, reason: str | None = None) -> Task:
-        """Note that a task is done, by the member; see `Crm.finish_task`."""
+        """Note that a task is done, by the member; see `Crm.finish_task`, and `add_task`."""
         return self._on_task(
             task_id, lambda unit: self._parts.tasks.finish(unit, task_id, outcome, reason)
         )
@@ -264,7 +258,7 @@ class Desk:
             facts = tasks.latest_of(self._parts.pages.runtime, unit.connection, whose, latest)
         return [
             SeenTask(
-                task=seen_task(each, plain=self._is_mine(each) and "task_texts" in names),
+                task=seen_task(each, plain=self._rights.has(each) and "task_texts" in names),
                 latest=self._parts.pages.facts(
                     facts.get(each.customer_id, ()), texts="texts" in names, plain=False
                 ),
@@ -289,9 +283,6 @@ class Desk:
         note_tasks(unit, self._rights, fields)
         return found, fields
 
-    def _is_mine(self, each: Task) -> bool:
-        return each.owner == self.name or each.owner in self._rights.staff.teams
-
     def _noting(self, work: Callable[[Unit], T]) -> T:
         return self._retrying(work, actor=self._rights.looker.actor)
 
@@ -309,88 +300,41 @@ class Desk:
         self,
         action: str,
         field: str,
-        known: Known,
-        work: Callable[[Unit, int], T],
+        whose: Whose,
+        work: Callable[[Unit, int], tuple[T | None, CrmError | None]],
         *,
         reason: str | None = None,
-        guarded: bool = False,
     ) -> T:
         """Do something to a customer, in one transaction with the note of it."""
-        looking, rights = self._parts.looking, self._rights
 
         def judged_and_done(unit: Unit) -> tuple[T | None, CrmError | None]:
-            judged = looking.one(unit, rights, action, known, field=field, reason=reason)
+            judged = self._parts.looking.one(
+                unit, self._rights, action, whose, field=field, reason=reason
+            )
             if judged.refusal is not None:
                 return None, judged.refusal
             (customer_id,) = judged.fields
-            if guarded:
-                return looking.working(unit, rights, customer_id, lambda: work(unit, customer_id))
-            return work(unit, customer_id), None
+            return work(unit, customer_id)
 
         done, refusal = self._noting(judged_and_done)
         if refusal is not None:
             raise refusal
         return done  # type: ignore[return-value]
 
-    def _on_task(self, task_id: int, work: Callable[[Unit], T]) -> T:
-        with self._read() as unit:
-            found = self._parts.tasks.find(unit, task_id)
-        return self._acting(
-            "work", "tasks", found.customer_id, lambda unit, _: work(unit), guarded=True
+    def _working(self, whose: Whose, work: Callable[[Unit, int], Task]) -> Task:
+        def guarded(unit: Unit, customer_id: int) -> tuple[Task | None, CrmError | None]:
+            return self._parts.looking.working(
+                unit, self._rights, customer_id, lambda: work(unit, customer_id)
+            )
+
+        return self._acting("work", "tasks", whose, guarded)
+
+    def _on_task(self, task_id: int, work: Callable[[Unit], Task]) -> Task:
+        # Locked before it is judged, as somebody may undo a merge of its customer meanwhile.
+        return self._working(
+            lambda unit: self._parts.tasks.locked(unit, task_id).customer_id,
+            lambda unit, _: work(unit),
         )
 
-
-class DesksOfCrm(Opened):
-    """The part of `Crm` that is for staff, and for who looks after them."""
-
-    def desk(self, name: str) -> Desk:
-        """
-        Return the customers as a member of staff may see them.
-
-        The shop's application says who is logged in: crmcore does not authenticate anybody.
-
-        Raises:
-            NotFoundError: If no member of staff has the name.
-        """
-        rights = self._parts.roles.rights(name)
-        return Desk(self._parts, rights, retrying=self._retrying, read=self._read)
-
-    def staff(self) -> list[StaffView]:
-        """Return who may do what."""
-        return [
-            StaffView(
-                name=each.name,
-                roles=each.staff.roles,
-                teams=each.staff.teams,
-                grants=tuple(
-                    (tuple(sorted(g.actions)), tuple(sorted(g.fields)), g.rule is not None)
-                    for g in each.granted
-                ),
-            )
-            for each in self._parts.roles
-        ]
-
-    def who_saw(self, known: Known, *, most: int = 100) -> list[Access]:
-        """
-        Return who looked at a customer, or tried to, newest first.
-
-        Whoever looked at the one they were merged into, for as long as that lasted, is among them.
-        """
-        check_whole("most", most, least=0)
-        with self._read() as unit:
-            customer_id = self._parts.people.id_of(unit, known)
-            return access.who_saw(unit.connection, customer_id, most=most)
-
-    def accesses_of(self, name: str, *, most: int = 100) -> list[Access]:
-        """Return what a member of staff looked at, or tried to, newest first; also one who left."""
-        check_whole("most", most, least=0)
-        if not isinstance(name, str):
-            raise InputError(f"{name!r} is no member of staff; a name is expected")
-        with self._read() as unit:
-            return access.accesses_of(unit.connection, f"staff:{name}", most=most)
-
-    def access_alarms(self, *, most: int = 100) -> list[Access]:
-        """Return who looked at more customers in an hour than their roles expect, newest first."""
-        check_whole("most", most, least=0)
-        with self._read() as unit:
-            return access.alarms(unit.connection, most=most)
+    def _locked(self, known: Known) -> Whose:
+        return lambda unit: self._parts.people.owner_of(unit, known).customer_id

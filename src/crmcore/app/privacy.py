@@ -14,13 +14,14 @@ from crmcore.domain.arguments import check_text, listed
 from crmcore.domain.identity import Known
 from crmcore.domain.privacy import (
     Certificate,
+    ErasedAgain,
     ErasurePlan,
     Exported,
     JournalEntry,
     LegalHold,
     Verification,
 )
-from crmcore.errors import InputError, NotFoundError
+from crmcore.errors import HeldError, InputError, NotFoundError
 from crmcore.persistence import searching
 from crmcore.services import holds, journal, verifying
 from crmcore.services.erased import erased_among, tree_of
@@ -69,7 +70,8 @@ class PrivacyOfCrm(Opened):
         Forget a customer, and all who were merged into them; then look whether anything is left.
 
         All is erased, or nothing. What happened stays, and is about nobody any more. Who was
-        erased before is not erased again; their certificate is returned.
+        erased before is not erased again: their certificate is returned, once what stood in the
+        way of verifying it has been done.
 
         Args:
             reason: Such as their wish; it stays on record, so do not name them in it.
@@ -87,24 +89,35 @@ class PrivacyOfCrm(Opened):
         if before is not None and is_erased:
             return before if before.verified_at is not None else self._finish(before)
 
-        def erase(unit: Unit) -> Work:
+        def erase(unit: Unit) -> Work | Certificate:
             searching.overwrite(unit.connection)
             return self._parts.erasures.erase(unit, customer_id, reason)
 
         work = self._retrying(erase, actor=actor)
+        if isinstance(work, Certificate):
+            return work
         database = self._runtime.database
         searching.tidy_indexes(database)
         found = verifying.verify(database, work.needles, work.people, work.files)
         return self._certified(customer_id, found)
 
     def _finish(self, begun: Certificate) -> Certificate:
-        """Do what is left to do of an erasure after which a process ended."""
+        """Do what is left to do of an erasure that could not be verified to the end."""
+        self._forget_again()
         searching.tidy_indexes(self._runtime.database)
         return self._certified(begun.customer_id, verifying.rewrite(self._runtime.database))
 
+    def _forget_again(self) -> None:
+        def forget(unit: Unit) -> None:
+            searching.overwrite(unit.connection)
+            self._parts.erasures.forget_again(unit)
+
+        self._retrying(forget)
+
     def _certified(self, customer_id: int, found: Verification) -> Certificate:
         def note(unit: Unit) -> Certificate | None:
-            journal.note_verified(unit, customer_id)
+            if found.is_clean and found.is_complete:
+                journal.note_verified(unit, customer_id)
             return self._parts.erasures.find(unit.connection, customer_id)
 
         made = self._retrying(note)
@@ -119,17 +132,19 @@ class PrivacyOfCrm(Opened):
 
     def erase_again(
         self, entries: Iterable[JournalEntry] = (), *, actor: str | None = None
-    ) -> list[Certificate]:
+    ) -> ErasedAgain:
         """
         Erase those again whom an older backup brought back.
+
+        Who is on hold there is left, and told of; who came after the erasure is left alone.
 
         Args:
             entries: Of the journal that was kept beside the backup; those of the database itself
                 are done in any case.
 
-        Returns:
-            The certificates of those who were there. Who is on hold is left, as is everybody who
-            came to the shop after the erasure.
+        Raises:
+            PluginError: If a plugin cannot let go of what it holds; who was erased until then
+                stays so.
         """
         given = listed("entries", entries, "a list of JournalEntry")
         for place, each in enumerate(given):
@@ -137,7 +152,19 @@ class PrivacyOfCrm(Opened):
                 raise InputError(f"entries[{place}] is {each!r}; a JournalEntry is expected")
         with self._read() as unit:
             again = journal.brought_back(unit.connection, given)
-        return [self.erase(each, reason="again", actor=actor) for each in again]
+        done, held = [], []
+        for customer_id in again:
+            try:
+                done.append(self.erase(customer_id, reason="again", actor=actor))
+            except HeldError:
+                held.append(customer_id)
+        with self._read() as unit:
+            found = [
+                hold
+                for who in held
+                for hold in holds.held_among(unit.connection, tree_of(unit.connection, who))
+            ]
+        return ErasedAgain(certificates=tuple(done), held=tuple(found))
 
     # -- holds -------------------------------------------------------------------------------
 
@@ -145,8 +172,12 @@ class PrivacyOfCrm(Opened):
         """
         Keep a customer from being erased, such as for a dispute, until `release_hold`.
 
+        All who were merged into them are on hold with them, and stay so where a merge is undone:
+        each is released by themself then.
+
         Raises:
             CustomerNotFoundError: If there is no such customer.
+            ErasedError: If they were erased.
             InputError: If there is no reason.
         """
         customer_id = self._id_of(customer)
@@ -172,10 +203,16 @@ class PrivacyOfCrm(Opened):
             return self._parts.retention.plan(unit)
 
     def retain(self) -> Mapping[str, int]:
-        """Empty what is kept longer than `[retention]` says; returns of how many, by kind."""
+        """
+        Empty what is kept longer than `[retention]` says; returns of how many, by kind.
+
+        What was written since about those who were erased is emptied with it.
+        """
         done: dict[str, int] = {}
         for kind, count in self._parts.retention.empty():
             done[kind] = done.get(kind, 0) + count
+        self._forget_again()
+        searching.empty_log(self._runtime.database)
         return done
 
     def _keep_in_time(self) -> Iterator[Portion]:

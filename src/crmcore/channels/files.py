@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from email.message import EmailMessage
@@ -12,10 +13,12 @@ from typing import ClassVar
 from attrs import define, field
 from typing_extensions import override
 
-from crmcore.domain.message import Accepted, Channel, Delivery, Failed, Outcome
+from crmcore.domain.message import Accepted, Channel, Deferred, Delivery, Failed, Outcome, Unknown
 from crmcore.hooks import Context, MessagesClaimed, Plugin, choice, hookimpl
 
 FORMATS = ("eml", "txt")
+WRITTEN = ".written"
+"""The folder in the folder that has an empty file for each message that was written."""
 
 
 @define(eq=False)
@@ -23,8 +26,11 @@ class Files(Plugin):
     """
     Writes each message into a file of its own, named by its idempotency key.
 
-    A message that is handed over twice is one file, so nothing is ever written twice. Files appear
-    whole or not at all. The folder holds addresses and what was said: protect and empty it.
+    Files appear whole or not at all, and whoever takes them from the folder may remove them: that
+    a message was written is known by an empty file in `.written`, so that one handed over again is
+    not written again. Only where a process died just between the two, and the file was taken away
+    before the message was tried again, is it there a second time. What is older than a day in
+    `.written` may be removed. The folder holds addresses and what was said: protect and empty it.
 
     Attributes:
         folder: Where they are written; it is made if it is not there.
@@ -50,9 +56,7 @@ class Files(Plugin):
     @hookimpl
     @override
     def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
-        folder = Path(self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return [self._write(folder, each) for each in event.deliveries]
+        return [self._write(Path(self.folder), each) for each in event.deliveries]
 
     def _write(self, folder: Path, delivery: Delivery) -> Outcome:
         try:
@@ -60,7 +64,15 @@ class Files(Plugin):
         except (ValueError, TypeError) as error:  # such as a line break in the subject
             return Failed(f"it is no email: {error}")
         path = folder / f"{delivery.idempotency_key}.{self.format}"
-        _write_whole(path, text)
+        written = folder / WRITTEN / delivery.idempotency_key
+        try:
+            written.parent.mkdir(parents=True, exist_ok=True)
+            if not written.exists():
+                _write_whole(path, text)
+                _write_whole(written, b"")
+        except OSError as error:
+            said = f"it cannot be written: {error}"
+            return Unknown(said) if path.exists() else Deferred(said)
         return Accepted(path.name)
 
     def _email(self, delivery: Delivery) -> bytes:
@@ -89,11 +101,16 @@ class Files(Plugin):
 def _write_whole(path: Path, content: bytes) -> None:
     """Write a file that is there whole, and on the disk, or not at all."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
     if folder is not None:
         try:

@@ -12,7 +12,7 @@ from crmcore.cli.answers import instant_json
 from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.cli.terminal.words import plural
-from crmcore.domain.privacy import Certificate, Outcome, Verification
+from crmcore.domain.privacy import Certificate, LegalHold, Outcome, Verification
 
 if TYPE_CHECKING:
     from crmcore.app import Crm
@@ -94,11 +94,18 @@ def _of_journal(crm: Crm, journal: Path | None, *, again: bool, as_json: bool) -
         raise click.UsageError(f"{journal} cannot be read: {error}") from error
     done = crm.erase_again(read_journal(text) if text is not None else (), actor="cli")
     if as_json:
-        echo_json([certificate_json(each) for each in done])
+        echo_json(
+            {
+                "erased": [certificate_json(each) for each in done.certificates],
+                "held": [hold_json(each) for each in done.held],
+            }
+        )
         return
-    click.echo(f"{plural(len(done), 'customer')} forgotten again.")
-    for each in done:
+    click.echo(f"{plural(len(done.certificates), 'customer')} forgotten again.")
+    for each in done.certificates:
         _tell_verification(each.verification)
+    for left in done.held:
+        click.echo(f"  Left, as they are on hold: customer {left.customer_id}: {left.reason}")
 
 
 def _tell_plan(crm: Crm, who: str, *, as_json: bool) -> None:
@@ -196,20 +203,20 @@ def hold(shell: Shell, who: str | None, reason: str | None, release: bool, as_js
         _list_holds(crm, as_json=as_json)
 
 
+def hold_json(each: LegalHold) -> dict[str, Any]:
+    """Return a hold as JSON."""
+    return {
+        "customer": str(each.customer_id),
+        "reason": each.reason,
+        "since": instant_json(each.since),
+        "actor": each.actor,
+    }
+
+
 def _list_holds(crm: Crm, *, as_json: bool) -> None:
     held: Sequence[Any] = crm.holds()
     if as_json:
-        echo_json(
-            [
-                {
-                    "customer": str(each.customer_id),
-                    "reason": each.reason,
-                    "since": instant_json(each.since),
-                    "actor": each.actor,
-                }
-                for each in held
-            ]
-        )
+        echo_json([hold_json(each) for each in held])
         return
     for each in held:
         click.echo(f"{each.customer_id}: {each.reason}, since {instant_json(each.since)}")

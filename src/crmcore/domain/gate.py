@@ -21,6 +21,9 @@ DEFAULT_BASIS: Final[Mapping[Purpose, Basis]] = {
     "survey": "opt_in",
 }
 SERVICE: Final = "service"
+_HIGHEST: Final = 1_000_000_000
+_LONGEST: Final = 36_525
+"""Days, a hundred years: so that every instant that comes of them can be stored."""
 
 Go = Literal["go", "wait", "no"]
 
@@ -79,10 +82,17 @@ class Cap:
     asks: bool = False
 
     def __attrs_post_init__(self) -> None:
-        for name, value, least in (("most", self.most, 0), ("days", self.days, 1)):
+        for name, value, least, highest in (
+            ("most", self.most, 0, _HIGHEST),
+            ("days", self.days, 1, _LONGEST),
+        ):
             if value is not None and (type(value) is not int or value < least):
                 raise ConfigurationError(
                     f"{name} is {value!r}; a whole number of at least {least} is expected"
+                )
+            if value is not None and value > highest:
+                raise ConfigurationError(
+                    f"{name} is {value!r}; a whole number up to {highest} is expected"
                 )
         if self.per not in (None, "day"):
             raise ConfigurationError(

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Required, TypedDict, get_args
 
 from attrs import asdict, field, frozen
 
-from crmcore.domain.clock import to_instant
+from crmcore.domain.clock import to_datetime, to_instant
 from crmcore.domain.consent import PURPOSES, Purpose
 from crmcore.domain.identity import Known
 from crmcore.domain.structuring import unfit
@@ -269,9 +269,15 @@ def check_content(content: object) -> Content:
     return content
 
 
+_BITS: Final = 64
+
+
 def check_instant(name: str, moment: object) -> int | None:
     """Return an instant in microseconds; raises `InputError` if it is none."""
-    if moment is None or type(moment) is int:
+    if moment is None:
+        return None
+    if type(moment) is int:
+        to_datetime(moment)  # raises where no calendar has such a day
         return moment
     if not isinstance(moment, datetime):
         raise InputError(
@@ -294,7 +300,8 @@ def check_draft(draft: object) -> MessageDraft:
     check_terms(draft.asks, draft.priority)
     check_instant("not_before", draft.not_before)
     check_instant("not_after", draft.not_after)
-    if draft.caused_by is not None and type(draft.caused_by) is not int:
+    cause = draft.caused_by
+    if cause is not None and (type(cause) is not int or cause.bit_length() >= _BITS):
         raise InputError(f"caused_by is {draft.caused_by!r}; an interaction's id is expected")
     return draft
 

@@ -98,6 +98,8 @@ class Verification:
         elsewhere: What is there for a reason: in tables that are kept, in rows about other
             people, in tables that are not crmcore's.
         unverified: What nobody could look at, in sentences.
+        is_complete: False where something stood in the way, such as a process that reads the
+            database; erasing them once more does the rest.
     """
 
     searched: int
@@ -106,6 +108,7 @@ class Verification:
     left: Sequence[Found] = ()
     elsewhere: Sequence[Found] = ()
     unverified: Sequence[str] = ()
+    is_complete: bool = True
 
     @property
     def is_clean(self) -> bool:
@@ -114,6 +117,7 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         return {
             "is_clean": self.is_clean,
+            "is_complete": self.is_complete,
             "searched": self.searched,
             "tables": self.tables,
             "files": self.files,
@@ -131,6 +135,7 @@ class Certificate:
     Attributes:
         merged: Those who were merged into them, and were erased as the same person.
         erased_at, instants in microseconds.
+        verified_at: None until nothing of them was found, and nothing stood in the way.
         verification: None, where it is told of an erasure of earlier.
     """
 
@@ -157,6 +162,20 @@ class LegalHold:
     reason: str
     since: int
     actor: str | None = None
+
+
+@frozen(kw_only=True)
+class ErasedAgain:
+    """
+    What became of those whom an older backup brought back.
+
+    Attributes:
+        certificates: Of those who were erased again.
+        held: Why others were left: they are on hold there. Do it again when that has ended.
+    """
+
+    certificates: Sequence[Certificate]
+    held: Sequence[LegalHold]
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,9 @@ _TELLING: Final = 8
 _LONGEST: Final = 120  # of a longer text its beginning is looked for
 _PLAIN: Final = re.compile(r"[A-Za-z0-9]+")
 _OF_CODE: Final = re.compile(r"[a-z0-9_./:-]*")  # such as `double_opt_in`, which is nobody's
+_FIELD: Final = re.compile(r"[a-z_]+")  # such as `order`, as fields of a payload are called
+_SHORT_NUMBER: Final = re.compile(r"[0-9]{1,6}")
+_PARTS: Final = re.compile(r"[:/|#]")
 
 Sort = Literal["name", "text", "trace"]
 
@@ -41,6 +44,11 @@ class Needle:
     spellings: frozenset[str] = field(eq=False)
     is_word: bool = field(eq=False)
 
+    @property
+    def is_short_number(self) -> bool:
+        """Whether it may as well be a count, an amount or a year: only keys tell whose it is."""
+        return bool(_SHORT_NUMBER.fullmatch(self.text))
+
     @classmethod
     def of(cls, text: str, sort: Sort, scheme: str | None = None) -> Needle:
         """Return what to look for where *text* was stored; *scheme* is of an identifier."""
@@ -57,7 +65,9 @@ class Needle:
         return self.sort == "name"
 
     def is_in(self, folded: str) -> bool:
-        """Return whether a text, in lower case, holds it."""
+        """Return whether a text, in lower case, holds it; a short number, as a part of a key."""
+        if self.is_short_number:
+            return self.text in folded and self.text in _PARTS.split(folded)
         if not any(each in folded for each in self.spellings):
             return False
         if not self.is_word:
@@ -167,22 +177,67 @@ class Needles:
 
 
 def holding(needles: Collection[Needle], text: str) -> list[Needle]:
-    """Return those of *needles* that stand in *text*."""
+    """Return those of *needles* that stand in *text*, or in a text within it if it is JSON."""
     folded = text.lower()
-    return [each for each in needles if each.is_in(folded)]
+    value = as_json(text)
+    if value is None:
+        return [each for each in needles if each.is_in(folded)]
+    near = [each for each in needles if any(form in folded for form in each.spellings)]
+    if not near:
+        return []
+    told = [each.lower() for each in _told(value)]
+    return [each for each in near if any(each.is_in(one) for one in told)]
+
+
+def as_json(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return what a text holds that is an object or a list of JSON; None: it is neither."""
+    if text[:1] not in ("{", "["):
+        return None
+    try:
+        value: dict[str, Any] | list[Any] = json.loads(text)
+    except ValueError:
+        return None
+    return value
+
+
+def _told(value: Any) -> Iterator[str]:
+    """Yield the texts and names within a value of JSON; numbers and fields of code tell nobody."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (name for name in value if not _FIELD.fullmatch(name))
+        for each in value.values():
+            yield from _told(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _told(each)
 
 
 def without(needles: Collection[Needle], value: Any, replaced: Callable[[str], str]) -> Any:
-    """Return a value of JSON with every text in which a needle stands replaced."""
+    """Return a value of JSON with every text and name in which a needle stands replaced."""
     if isinstance(value, str):
         return replaced(value) if holding(needles, value) else value
     if isinstance(value, dict):
-        return {name: without(needles, each, replaced) for name, each in value.items()}
+        return {
+            name if _FIELD.fullmatch(name) else without(needles, name, replaced): without(
+                needles, each, replaced
+            )
+            for name, each in value.items()
+        }
     if isinstance(value, list):
         return [without(needles, each, replaced) for each in value]
     return value
 
 
 def as_bytes(needles: Iterable[Needle]) -> dict[bytes, Needle]:
-    """Return the spellings as bytes in UTF-8, in lower case as bytes have it."""
-    return {form.encode().lower(): each for each in needles for form in each.spellings}
+    """
+    Return the spellings as bytes in UTF-8, in lower case as bytes have it.
+
+    Short numbers are left out: bytes do not tell whether they are somebody's.
+    """
+    return {
+        form.encode().lower(): each
+        for each in needles
+        if not each.is_short_number
+        for form in each.spellings
+    }

@@ -49,7 +49,7 @@ class TaskDone:
     """A task was finished, or dropped, and by whom."""
 
     task: str
-    outcome: str
+    outcome: str | Erased = personal()
     by: str | None = None
     reason: str | Erased | None = personal(default=None)
 

@@ -115,9 +115,10 @@ class MessageHooks:
         """
         Change what a message says just before it is handed over, by returning it; None leaves it.
 
-        Called once for each message, outside any transaction; plugins are asked in order. If the
-        plugin whose message it is raises, the message is deferred, so that nothing half-written
-        goes out; if another does, the content stays as it was.
+        Called in each attempt at a message, outside any transaction: again when it is tried again,
+        and when it could not be handed over after all. Plugins are asked in order. If the plugin
+        whose message it is raises, the message is deferred, so that nothing half-written goes
+        out; if another does, the content stays as it was.
         """
 
     @hookspec
@@ -127,13 +128,18 @@ class MessageHooks:
 
         Called for the plugin that registered the channel only, outside any transaction, after it
         was committed that they are handed over. If the plugin raises, nobody knows what became of
-        those that were handed over: they are `unknown`.
+        those that were handed over: they are `unknown`. An outcome that cannot be written down
+        makes its own message unknown, and no other.
         """
 
     @hookspec
     def on_deliveries_changed(self, ctx: Context, event: DeliveriesChanged) -> None:
         """
         Take what became of messages into the plugin's tables, in the transaction that settles it.
+
+        Told is what came of each attempt, and what was refused when it was claimed. Not told is
+        what ends without a worker: refused when it was planned, by somebody's no, by a merge, or
+        as its broadcast was called off. That stands in the messages themselves.
 
         If the plugin raises, it leaves a fault, and the outcome stays.
         """

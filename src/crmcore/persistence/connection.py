@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
@@ -204,6 +205,12 @@ class Connection:
         if not self.database.portable.is_sqlite:  # there a writer has the database for itself
             self._run("SET LOCAL lock_timeout = 0", ())  # it may be making everything anew
             self._run(f"SELECT pg_advisory_xact_lock({_STARTING})", ())
+
+    def take_turns(self, what: str) -> None:
+        """Let nobody else who takes turns at the same go on until the transaction ends."""
+        if not self.database.portable.is_sqlite:
+            key = int.from_bytes(sha256(what.encode()).digest()[:8], "big", signed=True)
+            self._run(f"SELECT pg_advisory_xact_lock({key})", ())
 
     def have_customers_alone(self) -> None:
         """Let nobody else write about any customer until the transaction ends; reading goes on."""

@@ -52,17 +52,19 @@ withheld = Table(
     sqlite_with_rowid=False,
 )
 
-# What makes it improper to write to somebody for a while: an open complaint, mourning. Derived.
+# What makes it improper to write to somebody for a while: an open complaint, mourning. Derived
+# from the ledger, but for what stays on through a merge though the other's was lifted.
 brake = Table(
     "crm_brake",
     metadata,
     whole("customer_id"),
     whole("interaction_id"),
+    whole("merge_id"),  # as with consent
     text("brake"),
     whole("is_set"),
     whole("occurred_at"),
     whole("until", nullable=True),
-    PrimaryKeyConstraint("customer_id", "interaction_id"),
+    PrimaryKeyConstraint("customer_id", "interaction_id", "merge_id"),
     sqlite_with_rowid=False,
 )
 

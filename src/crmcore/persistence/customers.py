@@ -42,5 +42,7 @@ identifier = Table(
     text("point", nullable=True),
     PrimaryKeyConstraint("scheme", "identifier_value"),
     Index("crm_identifier_customer", "customer_id"),
+    # What is said of a point concerns whoever has it.
+    Index("crm_identifier_point", "point"),
     sqlite_with_rowid=False,
 )

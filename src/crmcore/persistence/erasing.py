@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Select, Text, bindparam, case, func, select, update
+from sqlalchemy import Select, bindparam, case, delete, exists, select, update
 
 from crmcore.persistence.customers import customer
 from crmcore.persistence.faults import fault
@@ -27,19 +27,21 @@ mark = (
         revision=customer.c.revision + 1,
     )
 )
-_decided = (interaction.c.recorded_for == bindparam("who")) & (interaction.c.origin == "decided")
-_old: Any = bindparam("old", type_=Text())
-_new: Any = bindparam("new", type_=Text())
-rename_keys = (
-    update(dedupe)
-    .where(dedupe.c.interaction_id.in_(select(interaction.c.interaction_id).where(_decided)))
-    .values(source_key=func.replace(dedupe.c.source_key, _old, _new))
-)
-rename_decisions = (
+rename_decision = (
     update(interaction)
-    .where(_decided, interaction.c.source_key.is_not(None))
-    .values(source_key=func.replace(interaction.c.source_key, _old, _new))
+    .where(interaction.c.interaction_id == bindparam("which"))
+    .values(source_key=bindparam("hashed"))
 )
+_hashed = dedupe.alias("hashed")
+drop_key = delete(dedupe).where(
+    dedupe.c.source == bindparam("from"),
+    dedupe.c.source_key == bindparam("key"),
+    exists().where(
+        _hashed.c.source == bindparam("from"), _hashed.c.source_key == bindparam("hashed")
+    ),
+)
+"""Drops a key whose hash stands there already, so that `change_key` finds its place free."""
+
 change_key = (
     update(dedupe)
     .where(dedupe.c.source == bindparam("from"), dedupe.c.source_key == bindparam("key"))
@@ -67,6 +69,16 @@ def keys(portable: Portable) -> Select[Any]:
     """Return a select of the sources and keys of some customers' interactions."""
     return select(interaction.c.source, interaction.c.source_key).where(
         portable.is_in(interaction.c.customer_id, "people"), interaction.c.source_key.is_not(None)
+    )
+
+
+def decisions(portable: Portable) -> Select[Any]:
+    """Return a select of the keys of what was decided about some customers, and about whom."""
+    i = interaction.c
+    return select(i.interaction_id, i.source, i.source_key, i.recorded_for).where(
+        portable.is_in(i.customer_id, "people"),
+        i.origin == "decided",
+        i.source_key.is_not(None),
     )
 
 

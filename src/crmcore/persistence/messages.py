@@ -33,6 +33,8 @@ message = Table(
     text("reason", nullable=True),
     whole("planned_at"),
     whole("not_before"),
+    # What was asked for, where gates have put it off since; NULL: when it was planned.
+    whole("earliest", nullable=True),
     whole("not_after", nullable=True),
     text("point", nullable=True),  # the keyed hash of where it goes
     whole("attempt"),

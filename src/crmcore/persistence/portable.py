@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -29,6 +30,18 @@ class Portable:
         numbers = cast(braced, postgresql.ARRAY(sqlalchemy.BigInteger))
         return column.in_(sqlalchemy.select(func.unnest(numbers)))
 
+    def is_hash(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return the condition that *column* is in a list of hashes in hex, given as JSON."""
+        listed = bindparam(name, type_=sqlalchemy.Text())
+        if self.is_sqlite:
+            return column.in_(
+                sqlalchemy.select(func.json_each(listed).table_valued("value").c.value)
+            )
+        braced = func.translate(listed, "[]", "{}")
+        return column.in_(
+            sqlalchemy.select(func.unnest(cast(braced, postgresql.ARRAY(sqlalchemy.Text))))
+        )
+
     def replace(self, table: Table, keep: Collection[str] = ()) -> Executable:
         """Return the upsert of a whole row of *table*; columns in *keep* stay as they are."""
         statement = self.insert(table)
@@ -53,6 +66,11 @@ class Portable:
         if self.is_sqlite:
             return statement
         return statement.with_for_update(key_share=True, skip_locked=skip_locked, of=of)
+
+
+def json_hashes(hashes: Iterable[str]) -> str:
+    """Return hashes in hex as `Portable.is_hash` takes them."""
+    return json.dumps(sorted(hashes))
 
 
 def json_list(numbers: Iterable[int]) -> str:

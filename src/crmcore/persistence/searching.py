@@ -17,6 +17,7 @@ from crmcore.persistence.connection import Connection
 from crmcore.persistence.database import Database
 
 _CHUNK: Final = 4 * 1024 * 1024
+_PATIENCE: Final = 1000  # milliseconds
 _OVERLAP: Final = 1024  # bytes: no spelling that is looked for is longer
 
 _ON_SQLITE: Final = text("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
@@ -36,22 +37,30 @@ _QUOTED: Final = re.compile(r'"')
 
 @frozen
 class Searched:
-    """A table as it is read: the columns that may hold a text."""
+    """
+    A table as it is read: the columns that may hold a text.
+
+    Attributes:
+        as_bytes: Those of them that PostgreSQL would write as digits, were they cast to a text.
+    """
 
     name: str
     columns: tuple[str, ...]
-    owners: tuple[str, ...] = ()
+    as_bytes: frozenset[str] = frozenset()
 
 
 def tables(connection: Connection) -> list[Searched]:
     """Return every table there is, of whomever, less partitions and virtual ones."""
     if not connection.database.portable.is_sqlite:
-        found: dict[str, list[str]] = {}
+        found: dict[str, dict[str, str]] = {}
         for name, attribute, kind in connection.execute(_ON_POSTGRESQL):
-            found.setdefault(name, [])
+            found.setdefault(name, {})
             if kind not in _NUMBERS:
-                found[name].append(attribute)
-        return [Searched(name, tuple(columns)) for name, columns in found.items()]
+                found[name][attribute] = kind
+        return [
+            Searched(name, tuple(kinds), frozenset(c for c, k in kinds.items() if k == "bytea"))
+            for name, kinds in found.items()
+        ]
     run = connection.sqlalchemy.exec_driver_sql
     return [
         Searched(name, tuple(row[1] for row in run(f"PRAGMA table_info({_quoted(name)})")))
@@ -78,7 +87,7 @@ def read(
     if not said:
         return
     if not on_sqlite:
-        said = [cast(each, Text) for each in said]
+        said = [each if each.name in table.as_bytes else cast(each, Text) for each in said]
     statement = select(*whose, *said).select_from(sqlalchemy.table(table.name))
     for rows in connection.stream(statement):
         for row in rows:
@@ -137,10 +146,18 @@ def _stands_alone(word: bytes, folded: bytes) -> bool:
 
 
 def empty_log(database: Database) -> bool:
-    """Write the log into the database and cut it off; returns whether nobody stood in the way."""
+    """Write SQLite's log into its file and cut it off; returns whether nobody stood in the way."""
+    if not database.portable.is_sqlite:
+        return True
     with database.engine.connect() as opened:
         run = opened.connection.driver_connection.execute  # type: ignore[union-attr]
-        row = run("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        # Nobody can write while it waits for those who read, so it does not wait for long.
+        (patience,) = run("PRAGMA busy_timeout").fetchone()
+        run(f"PRAGMA busy_timeout = {_PATIENCE}").fetchall()
+        try:
+            row = run("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            run(f"PRAGMA busy_timeout = {patience}").fetchall()
     return row is None or row[0] == 0
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from attrs import frozen
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, case, func, insert, select
 
 from crmcore.domain.clock import SECOND, to_datetime
 from crmcore.domain.role import ALARM
@@ -19,6 +19,8 @@ from crmcore.persistence.privacy import access, access_ids
 NOBODY: Final = 0
 """Stands for the customer of an access that is about nobody in particular."""
 HOUR: Final = 3600 * SECOND
+_NO_LOOKS: Final = (ALARM, "approve")
+"""Actions that are noted and look at nobody."""
 _EVER: Final = 2**63 - 1
 
 Outcome = Literal["allowed", "refused"]
@@ -47,9 +49,11 @@ _alarms = (
     .limit(bindparam("most"))
 )
 _since = (access.c.actor == bindparam("who")) & (access.c.recorded_at > bindparam("after"))
-_looked_at = select(func.count(access.c.customer_id.distinct())).where(
-    _since, access.c.customer_id != NOBODY
-)
+_is_nobody = access.c.customer_id == NOBODY
+_looked_at = select(
+    func.count(case((~_is_nobody, access.c.customer_id)).distinct()),
+    func.count(case((_is_nobody, access.c.access_id))),
+).where(_since, access.c.action.not_in(_NO_LOOKS))
 _alarmed = select(func.count()).where(_since, access.c.action == ALARM)
 _exported = (
     select(access.c.customer_id)
@@ -128,18 +132,25 @@ def note(connection: Connection, who: Looker, looks: Sequence[Look], now: int) -
         for number, look in zip(ids, looks, strict=True)
     ]
     connection.insert_rows(_insert, rows)
-    if any(look.customer_id for look in looks):
+    if any(look.action not in _NO_LOOKS for look in looks):
         _watch(connection, who, now)
 
 
 def _watch(connection: Connection, who: Looker, now: int) -> None:
-    """Note, once in an hour, that somebody looks at more customers than their roles expect."""
-    ((count,),) = connection.execute(_looked_at, who=who.actor, after=now - HOUR)
-    if count <= who.alarm_above:
+    """
+    Note, once in an hour, that somebody looks at more customers than their roles expect.
+
+    Whoever asks for somebody who is not there guesses; each time counts as one more customer.
+    """
+    ((count, guesses),) = connection.execute(_looked_at, who=who.actor, after=now - HOUR)
+    if count + guesses <= who.alarm_above:
         return
     if connection.execute(_alarmed, who=who.actor, after=now - HOUR)[0][0]:
         return
-    reason = f"{count} different customers in an hour; up to {who.alarm_above} are expected"
+    guessed = f", and {guesses:,} that there are not," if guesses else ""
+    reason = (
+        f"{count} different customers{guessed} in an hour; up to {who.alarm_above} are expected"
+    )
     note(connection, who, [Look(action=ALARM, customer_id=NOBODY, reason=reason)], now)
 
 

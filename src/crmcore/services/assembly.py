@@ -19,8 +19,9 @@ from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.message import Channel
 from crmcore.domain.trait import Trait
 from crmcore.errors import ConfigurationError, PluginError, nearest
-from crmcore.hooks import SPECS, Plugin, Report
+from crmcore.hooks import SPECS, Plugin, PluginTable, Report
 from crmcore.persistence.tables import metadata
+from crmcore.services.personal_rows import PersonalTable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -144,6 +145,7 @@ class Assembly:
                         f"table {table.table.name!r} must be named crm_{plugin.name}_<noun>",
                     )
                 _check_foreign_keys(plugin, table.table)
+                _check_erasure(plugin, table)
 
     def _check_channels(self) -> None:
         for name, channel in self.channels.items():
@@ -195,6 +197,20 @@ def _check_foreign_keys(plugin: Plugin, table: Table) -> None:
                 f"{target!r}; only tables of the "
                 f"core and its own, named crm_{plugin.name}_<noun>, are expected",
             )
+
+
+def _check_erasure(plugin: Plugin, kept: PluginTable) -> None:
+    """Refuse to anonymise what can hold nothing: nobody of whom it has rows could be erased."""
+    table = PersonalTable.of(kept.table)
+    for wrong in table.unforgettable if kept.erase == "anonymise" else ():
+        of = kept.table.columns[wrong]
+        unique = "unique, " if wrong in table.unique else ""
+        raise PluginError(
+            plugin.name,
+            f"column {of.name!r} of table {kept.table.name!r}, {unique}NOT NULL and of type "
+            f"{type(of.type).__name__}, cannot be anonymised; nullable=True, or erase='delete', "
+            "is expected",
+        )
 
 
 def _clash(plugin: str, other: str | None, what: str, name: str) -> PluginError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from crmcore.domain.consent import ANY
 from crmcore.domain.feedback import BOUNCED, COMPLAINED, MessageBounced, MessageComplained
@@ -14,30 +15,20 @@ from crmcore.errors import IdentifierError
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import identifier
 from crmcore.persistence.messages import message
+from crmcore.persistence.portable import json_list
 from crmcore.services.encoding import Encoded
 from crmcore.services.ledger import COLUMNS
+from crmcore.services.owners import locked_owners, owners_of, sharing
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
-from crmcore.services.withholding import COMPLAINT, UNDELIVERABLE, withhold
+from crmcore.services.withholding import COMPLAINT, UNDELIVERABLE, entry, write
 
 _KINDS: Final = frozenset({BOUNCED, COMPLAINED})
 _KIND: Final = COLUMNS.index("kind")
 _DEFAULT: Final = "email"  # of which a complaint or bounce is, where nothing says otherwise
 
+_Came = MessageBounced | MessageComplained
 _m = message.c
-_where_it_went = (
-    select(_m.point)
-    .where(
-        _m.customer_id == bindparam("customer"),
-        _m.point.is_not(None),
-        (_m.message_key == bindparam("key")) | (_m.provider_reference == bindparam("named")),
-    )
-    .order_by(_m.planned_at.desc(), _m.message_id.desc())
-    .limit(1)
-)
-_points = select(identifier.c.scheme, identifier.c.point).where(
-    identifier.c.customer_id == bindparam("customer"), identifier.c.point.is_not(None)
-)
 
 
 def concerns(encoded: Iterable[Encoded]) -> bool:
@@ -50,58 +41,111 @@ class BounceService:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        portable = runtime.database.portable
+        self._went = (
+            select(_m.customer_id, _m.message_key, _m.provider_reference, _m.point)
+            .where(portable.is_in(_m.customer_id, "customers"), _m.point.is_not(None))
+            .order_by(_m.planned_at.desc(), _m.message_id.desc())
+        )
+        self._owned = select(
+            identifier.c.customer_id, identifier.c.scheme, identifier.c.point
+        ).where(portable.is_in(identifier.c.customer_id, "customers"))
+
+    def lock(self, unit: Unit, encoded: Sequence[Encoded]) -> None:
+        """Lock all whom bounces and complaints among drafts concern, before these are recorded."""
+        connection, identity = unit.connection, self._runtime.identity
+        names = {name for each in encoded for name in each.names}
+        given = {each.draft.customer for each in encoded if each.draft.customer is not None}
+        came = [each for each in encoded if each.kind.name in _KINDS]
+        told = {
+            point
+            for each in came
+            for address in (json.loads(each.personal or "{}").get("address"),)
+            if isinstance(address, str)
+            for point in self._told(each.draft.channel, address)
+        }
+        present = identity.present(connection, given) if given else {}
+        owners = {*identity.find(connection, names).values(), *present.values()}
+        alike = sharing(connection, owners) | owners_of(connection, told)
+        identity.look_up(connection, names, given | alike)
 
     def follow(self, unit: Unit, rows: Sequence[Sequence[Any]]) -> None:
         """Do what bounces and complaints among rows of the ledger ask for; they are locked."""
-        customers = set()
+        came: list[tuple[Interaction, _Came, str]] = []
         for row in rows:
             if row[_KIND] not in _KINDS:
                 continue
             fact = self._runtime.ledger.as_interaction(row)
             found: object = fact.payload
             if isinstance(found, MessageComplained):
-                reason = COMPLAINT
+                came.append((fact, found, COMPLAINT))
             elif isinstance(found, MessageBounced) and found.bounce == "hard":
-                reason = UNDELIVERABLE
-            else:
-                continue
-            withhold(
-                unit.connection,
-                self._points(unit.connection, fact, found),
-                reason=reason,
-                since=fact.occurred_instant,
-                channel=fact.channel if fact.channel in self._runtime.assembly.channels else ANY,
-                actor=fact.source,
-            )
-            customers.add(fact.customer_id)
-        self._runtime.messages.rejudge(unit, customers)
+                came.append((fact, found, UNDELIVERABLE))
+        if not came:
+            return
+        points = self._points(unit.connection, [(fact, found) for fact, found, _ in came])
+        channels = self._runtime.assembly.channels
+        withheld: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        for (fact, _, reason), about in zip(came, points, strict=True):
+            channel = fact.channel if fact.channel in channels else ANY
+            for point in about:
+                row = entry(
+                    point, reason, fact.occurred_instant, channel=channel, actor=fact.source
+                )
+                earlier = withheld.get(row[:4])
+                if earlier is None or earlier[4] < row[4]:
+                    withheld[row[:4]] = row
+        write(unit.connection, sorted(withheld.values(), key=lambda row: row[:4]))
+        owners = locked_owners(
+            unit.connection, self._runtime.identity, {key[0] for key in withheld}
+        )
+        self._runtime.messages.rejudge(unit, owners)
 
     def _points(
-        self, connection: Connection, fact: Interaction, found: MessageBounced | MessageComplained
-    ) -> set[str]:
-        """Return the point that is named; or where the message went; or all there are for it."""
-        channel = self._runtime.assembly.channels.get(fact.channel or "")
-        schemes = self._runtime.identity.schemes
-        scheme = _DEFAULT if channel is None else channel.scheme
-        if isinstance(found.address, str):
-            if channel is None and "@" not in found.address:
-                scheme = "phone"
-            try:
-                value = schemes.normalise(scheme, found.address).value
-            except IdentifierError:
-                return set()
-            return {self._runtime.identity.point_of(scheme, value)}
-        went = connection.execute(
-            _where_it_went,
-            customer=fact.customer_id,
-            key=found.message,
-            named=found.reference,
-        )
-        if went:
-            return {went[0][0]}
-        rows = connection.execute(_points, customer=fact.customer_id)
+        self, connection: Connection, came: Sequence[tuple[Interaction, _Came]]
+    ) -> list[set[str]]:
+        """Return for each the point that is named; or where it went; or all there are for it."""
+        listed = json_list({fact.customer_id for fact, _ in came})
+        unnamed = any(not isinstance(found.address, str) for _, found in came)
+        went: dict[tuple[int, str, str], str] = {}
+        owned: dict[int, list[tuple[str, str]]] = {}
+        if unnamed:
+            for owner, key, named, point in connection.execute(self._went, customers=listed):
+                went.setdefault((owner, "key", key), point)
+                went.setdefault((owner, "named", named), point)
+            for owner, scheme, point in connection.execute(self._owned, customers=listed):
+                owned.setdefault(owner, []).append((scheme, point))
+        points = []
+        for fact, found in came:
+            owner = fact.customer_id
+            if isinstance(found.address, str):
+                points.append(self._told(fact.channel, found.address))
+                continue
+            by = (("named", found.reference), ("key", found.message))
+            sent = [went[owner, how, v] for how, v in by if v and (owner, how, v) in went]
+            points.append({sent[0]} if sent else self._all(fact.channel, owned.get(owner, ())))
+        return points
+
+    def _told(self, channel: str | None, address: str) -> set[str]:
+        """Return the point that an address is, written as its channel has it."""
+        scheme = self._scheme_of(channel)
+        if channel not in self._runtime.assembly.channels and "@" not in address:
+            scheme = "phone"
+        identity = self._runtime.identity
+        try:
+            return {identity.point_of(scheme, identity.schemes.normalise(scheme, address).value)}
+        except IdentifierError:
+            return set()
+
+    def _all(self, channel: str | None, owned: Iterable[tuple[str, str]]) -> set[str]:
+        """Return the points that a channel reaches, of those that somebody has."""
+        schemes, scheme = self._runtime.identity.schemes, self._scheme_of(channel)
         return {
             point
-            for name, point in rows
+            for name, point in owned
             if name == scheme or (name in schemes and schemes[name].guest_of == scheme)
         }
+
+    def _scheme_of(self, channel: str | None) -> str:
+        found = self._runtime.assembly.channels.get(channel or "")
+        return _DEFAULT if found is None else found.scheme

@@ -103,6 +103,8 @@ def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
     """
     Create the plugin's tables, drop and create derived ones whose shape is another.
 
+    A derived one that somebody dropped is created again, too.
+
     A new version of the plugin may derive something else into tables of the same shape; what it
     owns stays as it is.
 
@@ -114,11 +116,13 @@ def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
     """
     _open_revisions(connection, plugin, now)
     anew = False
+    there = _tables_of(connection) if any(kept.derived for kept in plugin.tables) else set()
     for kept in plugin.tables:
         shape = _shape_of(connection, plugin, kept)
         rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
         # What was derived before, with a version behind its shape, may be owned from now on.
-        if rows and shape in (rows[0][0], rows[0][0].partition("/")[0]):
+        is_known = rows and shape in (rows[0][0], rows[0][0].partition("/")[0])
+        if is_known and (not kept.derived or kept.table.name in there):
             continue
         if rows and not kept.derived:
             told = differences(connection, kept.table) or ["its keys, indexes or defaults differ"]

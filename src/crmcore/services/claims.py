@@ -20,6 +20,7 @@ from crmcore.services.backoff import MOST_ATTEMPTS, next_try
 from crmcore.services.judging import WAITING, refused_state
 from crmcore.services.messages import CALLED_OFF, MESSAGES, STOPPED, MessageService, as_message
 from crmcore.services.runtime import Runtime
+from crmcore.services.twins import hold_twins
 from crmcore.services.unit import Unit
 
 CLAIMED_FOR: Final = 60 * SECOND
@@ -41,6 +42,7 @@ _set_aside = (
         _m.message_id == bindparam("failed"),
         _m.state == "claimed",
         _m.lease == bindparam("token"),
+        _m.customer_id == bindparam("owner"),
     )
     .values(
         state=bindparam("now_is"),
@@ -62,14 +64,15 @@ class Claim:
 
     Attributes:
         messages: Those that may go, in the order in which they do.
-        refused: Those that the gate withheld, or whose fate nobody will know.
+        refused: Those that the gate withheld, or whose fate nobody will know; each with the state
+            it was in.
         looked: How many were looked at; with none, there is nothing to do.
     """
 
     lease: str
     until: int
     messages: Sequence[Message]
-    refused: Sequence[Message]
+    refused: Sequence[tuple[Message, State]]
     looked: int
 
 
@@ -105,7 +108,7 @@ class Claims:
         listed = portable.is_in(_m.message_id, "messages")
         owners = sorted({"", *(plugin.name for plugin in runtime.assembly)})
         self._due = (
-            select(_m.message_id, _m.customer_id)
+            select(_m.message_id, _m.customer_id, _m.state)
             .where(
                 _m.channel == bindparam("on_channel"),
                 _m.state.in_(WAITING),
@@ -123,7 +126,12 @@ class Claims:
         )
         self._call_off = (
             update(message)
-            .where(listed, _m.state.in_(WAITING), _called_off)
+            .where(
+                listed,
+                _m.state.in_(WAITING),
+                _called_off,
+                portable.is_in(_m.customer_id, "customers"),
+            )
             .values(
                 state=refused_state(),
                 gate=STOPPED,
@@ -152,6 +160,7 @@ class Claims:
             .join(customer, customer.c.customer_id == _m.recorded_for)
             .where(mine, _m.state == "handed")
         )
+        self._hold_twins = hold_twins(mine)
         self._release = (
             update(message)
             .where(mine, _m.state == "claimed")
@@ -185,15 +194,17 @@ class Claims:
         lease, until = secrets.token_hex(16), unit.now + CLAIMED_FOR
         rows = connection.execute(self._due, on_channel=channel.name, now=unit.now, most=AT_ONCE)
         first: dict[int, int] = {}
-        for message_id, customer_id in rows:
+        for message_id, customer_id, _ in rows:
             first.setdefault(customer_id, message_id)
+        before = {row[0]: row[2] for row in rows}
         locked = self.lock(connection, first)
         wanted = [message_id for owner, message_id in first.items() if owner in locked]
         if not wanted:
             return Claim(lease, until, (), (), 0)
         # Read from here on, under the lock: so whatever was narrowed and committed is seen.
         listed = json_list(wanted)
-        connection.change(self._call_off, messages=listed, now=unit.now)
+        called_off = {"messages": listed, "customers": json_list(locked)}
+        connection.change(self._call_off, **called_off, now=unit.now)
         judging = self._messages.judging
         chosen = judging.locked(wanted, locked)
         judging.judge(unit, channel, chosen, "claim", lease=lease, until=until)
@@ -207,7 +218,7 @@ class Claims:
             lease,
             until,
             [each for each in found if each.id in goes],
-            [each for each in found if each.id in refused],
+            [(each, before[each.id]) for each in found if each.id in refused],
             len(wanted),
         )
 
@@ -230,8 +241,20 @@ class Claims:
             customers=json_list(locked),
         )
 
-    def set_aside(self, unit: Unit, claim: Claim, failed: Sequence[tuple[Message, str]]) -> None:
-        """Put off messages whose own plugin could not prepare them; after 8 times they failed."""
+    def set_aside(
+        self, unit: Unit, claim: Claim, failed: Sequence[tuple[Message, str]]
+    ) -> list[Message]:
+        """
+        Put off messages whose own plugin could not prepare them; after 8 times they failed.
+
+        Returns those it did. What is not this claim's any more is left, and so is what belongs to a
+        customer whom another transaction has: it goes back when the claim ends.
+        """
+        locked = self.lock(unit.connection, [each.customer_id for each, _ in failed])
+        listed = json_list([each.id for each, _ in failed])
+        states = unit.connection.execute(self._states, messages=listed)
+        mine = {row[0] for row in states if row[1] == "claimed" and row[2] == claim.lease}
+        failed = [f for f in failed if f[0].customer_id in locked and f[0].id in mine]
         rows = []
         for each, said in failed:
             given_up = each.attempt + 1 >= MOST_ATTEMPTS
@@ -239,14 +262,15 @@ class Claims:
                 {
                     "failed": each.id,
                     "token": claim.lease,
+                    "owner": each.customer_id,
                     "now_is": _given_up(each) if given_up else "deferred",
                     "said": said,
                     "again": next_try(unit.now, each.attempt),
                     "ended": unit.now if given_up else None,
                 }
             )
-        self.lock(unit.connection, [each.customer_id for each, _ in failed])
         unit.connection.change_many(_set_aside, rows)
+        return [each for each, _ in failed]
 
     # -- handing over ------------------------------------------------------------------------
 
@@ -266,6 +290,7 @@ class Claims:
             "customers": json_list(locked),
             "token": claim.lease,
         }
+        connection.change(self._hold_twins, **terms, now=unit.now, again=unit.now + CLAIMED_FOR)
         patience = int(channel.answers_within * SECOND)
         connection.change(self._hand, **terms, now=unit.now, until=unit.now + patience)
         rows = {row[0]: row for row in connection.execute(self._handed, **terms)}

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import select
+from attrs import frozen
+from sqlalchemy import bindparam, select, union_all
 
-from crmcore.domain.clock import Calendar, to_instant
-from crmcore.domain.consent import ANY, PURPOSES, REACHES
+from crmcore.domain.clock import Calendar, to_datetime, to_instant
+from crmcore.domain.consent import ANY, PURPOSES, REACHES, WIDENING
 from crmcore.domain.identity import Identifier
 from crmcore.errors import ConfigurationError, IdentifierError, InputError, nearest
 from crmcore.persistence.connection import Connection
+from crmcore.persistence.consent import brake, consent
 from crmcore.persistence.customers import identifier
-from crmcore.persistence.portable import json_list
+from crmcore.persistence.portable import json_hashes, json_list
+from crmcore.persistence.schema import Whole
 from crmcore.services.encoding import Encoded
+from crmcore.services.owners import owners_of, sharing
 from crmcore.services.registration import Name, Names
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
@@ -26,7 +30,33 @@ _GRANTS: Final = frozenset(
     {"consent.requested", "consent.given", "consent.confirmed", "consent.imported"}
 )
 _NOES: Final = frozenset({"consent.withdrawn", "consent.refused", "consent.expired"})
+_SET, _LIFTED = "brake.set", "brake.lifted"
+_NAMED: Final = _GRANTS | _NOES | {_SET}
+"""Of which it matters, before they are recorded, whose they are."""
+
 _POINT: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@frozen
+class _Who:
+    """
+    Whose drafts are.
+
+    Attributes:
+        known: Customers by their names.
+        present: Customers by ids that were given: others, where they were merged since.
+        names: All names of each.
+    """
+
+    known: Mapping[Name, int]
+    present: Mapping[int, int]
+    names: Mapping[int, Sequence[Name]]
+
+    def owner_of(self, each: Encoded) -> int | None:
+        """Return whose a draft is; None: nobody's yet."""
+        if each.draft.customer is not None:
+            return self.present.get(each.draft.customer)
+        return next((self.known[name] for name in each.names if name in self.known), None)
 
 
 class Completing:
@@ -46,6 +76,25 @@ class Completing:
             **{each.name: each.scheme for each in runtime.assembly.channels.values()},
         }
         portable = runtime.database.portable
+        self._clock = runtime.clock
+        self._later_yes = union_all(
+            *(
+                select(consent.c.customer_id, consent.c.point, consent.c.occurred_at).where(
+                    concerned,
+                    consent.c.effect.in_(sorted(WIDENING)),
+                    consent.c.occurred_at > bindparam("now", type_=Whole),
+                )
+                for concerned in (
+                    portable.is_in(consent.c.customer_id, "customers"),
+                    portable.is_hash(consent.c.point, "points"),
+                )
+            )
+        )
+        self._later_lifts = select(brake.c.customer_id, brake.c.brake, brake.c.occurred_at).where(
+            portable.is_in(brake.c.customer_id, "customers"),
+            brake.c.is_set == 0,
+            brake.c.occurred_at > bindparam("now", type_=Whole),
+        )
         self._names_of = (
             select(identifier.c.customer_id, identifier.c.scheme, identifier.c.identifier_value)
             .where(portable.is_in(identifier.c.customer_id, "customers"))
@@ -61,39 +110,95 @@ class Completing:
         Raises:
             InputError: If a purpose, channel, zone or point is not right, or has to be said.
         """
-        known: dict[Name, int] = {}
-        owned: dict[int, list[Name]] = {}
-        if any(each.kind.name in _GRANTS | _NOES for each in encoded):
-            known, owned = self._known(unit, encoded)
+        self._refuse_future(unit, encoded)
+        encoded = [self._refusal(e) if e.kind.name in _NOES else e for e in encoded]
+        if any(each.kind.name in _NAMED for each in encoded):
+            who = self._who(unit, encoded)
+        else:
+            who = _Who({}, {}, {})
         done: list[Encoded] = []
         for each in encoded:
-            kind = each.kind.name
-            if kind in _GRANTS:
-                done.append(self._grant(each, known, owned, done))
-            elif kind in _NOES:
-                done.append(self._refusal(each))
+            if each.kind.name in _GRANTS:
+                done.append(self._grant(each, who, done))
             else:
                 self._check_other(each)
                 done.append(each)
+        return self._dated(unit, done, who)
+
+    def _refuse_future(self, unit: Unit, encoded: Sequence[Encoded]) -> None:
+        """Refuse what lets more go, and is told for later: nobody has said it yet."""
+        now = None
+        for each in encoded:
+            if each.occurred_at is not None and each.kind.name in _GRANTS | {_LIFTED}:
+                now = max(unit.now, self._clock.now()) if now is None else now
+                if each.occurred_at > now:
+                    raise InputError(
+                        f"{each.kind.name!r} is told for {to_datetime(each.occurred_at)}, which "
+                        f"lies in the future: it is {to_datetime(now)}; what has been said is "
+                        "expected"
+                    )
+
+    # -- when it was said --------------------------------------------------------------------
+
+    def _dated(self, unit: Unit, done: list[Encoded], who: _Who) -> list[Encoded]:
+        """
+        Return drafts in which a no that says no instant of its own is as late as what it ends.
+
+        What has been recorded was said before it, whatever the clock showed then: one that was
+        set back meanwhile, or that this transaction read before it waited.
+        """
+        connection = unit.connection
+        open_noes = {
+            place: each
+            for place, each in enumerate(done)
+            if each.occurred_at is None and each.kind.name in _NOES | {_SET}
+        }
+        about = {place: (who.owner_of(e), self._points(e, who)) for place, e in open_noes.items()}
+        customers = json_list({owner for owner, _ in about.values() if owner is not None})
+        if any(each.kind.name in _NOES for each in open_noes.values()):
+            points = json_hashes({point for _, points in about.values() for point in points})
+            rows = connection.execute(
+                self._later_yes, customers=customers, points=points, now=unit.now
+            )
+            for place, (owner, points_of) in about.items():
+                found = [at for whose, point, at in rows if whose == owner or point in points_of]
+                if found and done[place].kind.name in _NOES:
+                    done[place] = done[place]._replace(occurred_at=max(found))
+        if any(each.kind.name == _SET for each in open_noes.values()):
+            rows = connection.execute(self._later_lifts, customers=customers, now=unit.now)
+            for place, (owner, _) in about.items():
+                found = [at for whose, _, at in rows if whose == owner]
+                if found and done[place].kind.name == _SET:
+                    done[place] = done[place]._replace(occurred_at=max(found))
         return done
+
+    def _points(self, each: Encoded, who: _Who) -> set[str]:
+        """Return the contact points that a no is about."""
+        if each.kind.name not in _NOES:
+            return set()
+        if each.subject not in (None, ANY):
+            return {each.subject}
+        names = {*each.names, *who.names.get(who.owner_of(each) or 0, ())}
+        return {self._identity.point_of(*name) for name in names}
 
     # -- whose it is -------------------------------------------------------------------------
 
-    def _known(
-        self, unit: Unit, encoded: Sequence[Encoded]
-    ) -> tuple[dict[Name, int], dict[int, list[Name]]]:
-        """Return the customers of drafts by their names, and all names of each; all are locked."""
+    def _who(self, unit: Unit, encoded: Sequence[Encoded]) -> _Who:
+        """Return the customers of drafts; they, and who has what these are about, are locked."""
         connection, identity = unit.connection, self._identity
         names = {name for each in encoded for name in each.names}
         given = {each.draft.customer for each in encoded if each.draft.customer is not None}
         present = identity.present(connection, given) if given else {}
         owners = {*identity.find(connection, names).values(), *present.values()}
-        twins = self._twins(connection, owners)
+        nobody = _Who({}, {}, {})
+        told = {point for each in encoded for point in self._points(each, nobody)}
         # In one order, so with those that have the same address; and looked up again after it.
-        found = identity.look_up(connection, names | twins, given)
+        alike = sharing(connection, owners) | owners_of(connection, told)
+        found = identity.look_up(connection, names, given | alike)
         known = {name: owner.customer_id for name, owner in found.named.items()}
-        owned = self._owned(connection, {*known.values(), *present.values()})
-        return known, owned
+        present = {asked: owner.customer_id for asked, owner in found.given.items()}
+        owned = self._owned(connection, {*known.values(), *(present[asked] for asked in given)})
+        return _Who(known, present, owned)
 
     def _owned(self, connection: Connection, customers: Collection[int]) -> dict[int, list[Name]]:
         owned: dict[int, list[Name]] = {}
@@ -102,27 +207,6 @@ class Completing:
             for owner, scheme, value in rows:
                 owned.setdefault(owner, []).append((scheme, value))
         return owned
-
-    def _twins(self, connection: Connection, customers: Collection[int]) -> set[Name]:
-        """Return what the same addresses would be called as somebody else's."""
-        owned = self._owned(connection, customers)
-        names = {name for each in owned.values() for name in each}
-        alike = {scheme: self._alike(scheme) for scheme, _ in names}
-        return {(other, value) for scheme, value in names for other in alike[scheme]}
-
-    def twins_of(self, name: Name) -> set[Name]:
-        """Return what the same address would be called as a guest's, or as one that is proved."""
-        return {(other, name[1]) for other in self._alike(name[0])}
-
-    def _alike(self, scheme: str) -> set[str]:
-        proven = self._schemes[scheme].guest_of if scheme in self._schemes else None
-        root = proven or scheme
-        return {root, *(each.name for each in self._schemes if each.guest_of == root)} - {scheme}
-
-    def others_with(self, connection: Connection, customers: Collection[int]) -> set[int]:
-        """Return the other customers who have an address of one of these."""
-        twins = self._twins(connection, customers)
-        return {*self._identity.find(connection, twins).values()} - {*customers}
 
     def check_channel(self, channel: str) -> None:
         """Refuse a channel that nobody knows; ANY stands for all."""
@@ -140,13 +224,7 @@ class Completing:
 
     # -- what is said ------------------------------------------------------------------------
 
-    def _grant(
-        self,
-        each: Encoded,
-        known: dict[Name, int],
-        owned: dict[int, list[Name]],
-        before: Sequence[Encoded],
-    ) -> Encoded:
+    def _grant(self, each: Encoded, who: _Who, before: Sequence[Encoded]) -> Encoded:
         values, kept = self._values(each)
         self._check_words(each, values["purpose"], values["channel"], ())
         if kept.get("point") is not None or each.subject is not None:
@@ -154,10 +232,7 @@ class Completing:
         schemes = self.schemes_of(values["channel"])
         found = _of_schemes(each.names, schemes)[:1]
         if not found:
-            owner = each.draft.customer
-            if owner is None:
-                owner = next((known[name] for name in each.names if name in known), None)
-            found = _of_schemes(owned.get(owner or 0, ()), schemes)
+            found = _of_schemes(who.names.get(who.owner_of(each) or 0, ()), schemes)
             found += _of_schemes(_told(each.names, before), schemes)
         points = {self._identity.point_of(*name): name for name in found}
         if len(points) != 1:
@@ -236,7 +311,7 @@ class Completing:
                 Calendar.named(values["zone"])
             except ConfigurationError as error:
                 raise InputError(f"{each.kind.name!r}: {error}") from error
-        elif each.kind.name == "brake.set":
+        elif each.kind.name == _SET:
             brake_until(values.get("until"), self._calendar)
 
 

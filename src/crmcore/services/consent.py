@@ -18,7 +18,8 @@ from crmcore.services import withholding
 from crmcore.services.completing import Completing, brake_until
 from crmcore.services.encoding import Encoded
 from crmcore.services.ledger import COLUMNS
-from crmcore.services.registration import Name
+from crmcore.services.messages import BRAKES, CLOCKS
+from crmcore.services.owners import locked_owners
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -91,6 +92,10 @@ class ConsentService:
             connection.change(self._forget[zone.name], customers=listed)
             found = connection.execute(self._zones_of, customers=listed)
             connection.insert_rows(_insert[zone.name], list(_zones(found)))
+            self._runtime.messages.hasten(unit, moved, CLOCKS)
+        lifted = {fact[2] for fact in facts if fact[1] == _LIFTED}
+        if lifted:
+            self._runtime.messages.hasten(unit, lifted, BRAKES)
         narrowed = {fact[2] for fact in facts if _narrows(fact[1])}
         if narrowed:
             narrowed |= self._spread(unit, facts)
@@ -106,6 +111,7 @@ class ConsentService:
                 (
                     fact[2],
                     fact[0],
+                    0,
                     values["brake"],
                     int(fact[1] == _SET),
                     fact[3],
@@ -121,7 +127,7 @@ class ConsentService:
         """
         Note a no with the contact points it is about, so that it goes for whoever has them.
 
-        Returns the other customers who have them, too.
+        Returns all who have them.
         """
         said = [
             (fact[2], fact[7], values["channel"], values["purpose"], fact[3])
@@ -151,7 +157,7 @@ class ConsentService:
                 for key, at in sorted(rows.items())
             ],
         )
-        return self._completing.others_with(connection, {each[0] for each in said})
+        return locked_owners(connection, self._runtime.identity, {key[0] for key in rows})
 
     # -- made anew ---------------------------------------------------------------------------
 
@@ -175,17 +181,10 @@ class ConsentService:
 
     # -- the list of those nobody writes to --------------------------------------------------
 
-    def owners_of(self, unit: Unit, name: Name) -> set[int]:
-        """Return the customers who have a contact point, by proof or as guests; locked."""
-        names = {name, *self._completing.twins_of(name)}
-        found = self._runtime.identity.look_up(unit.connection, names, ()).named
-        return {owner.customer_id for owner in found.values()}
-
     def withhold(
         self,
         unit: Unit,
         points: Collection[str],
-        customers: Collection[int],
         *,
         reason: str,
         channel: str = ANY,
@@ -195,19 +194,20 @@ class ConsentService:
         """
         Let nobody write to these points any more, and hold back what is on its way.
 
-        *customers* are those who have them; they are locked.
+        Who has them is locked first.
         """
+        owners = locked_owners(unit.connection, self._runtime.identity, points)
         withholding.withhold(
             unit.connection,
             points,
             reason=reason,
-            since=unit.now,
+            since=withholding.since_grants(unit.connection, points, unit.now),
             channel=channel,
             purpose=purpose,
             until=until,
             actor=unit.actor,
         )
-        self._runtime.messages.rejudge(unit, customers)
+        self._runtime.messages.rejudge(unit, owners)
 
 
 def _recorded(table: Any) -> list[ColumnElement[bool]]:

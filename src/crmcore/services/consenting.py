@@ -209,14 +209,11 @@ class Consenting:
             )
         service = ConsentService(self._unit.runtime)
         service.check_channel(channel)
-        hashed, named = self._point(point)
+        hashed = self._point(point)
 
         def work() -> str:
             ends = None if until is None else to_instant(until)
-            found = service.owners_of(self._unit, named)
-            service.withhold(
-                self._unit, [hashed], found, reason=reason, channel=channel, until=ends
-            )
+            service.withhold(self._unit, [hashed], reason=reason, channel=channel, until=ends)
             return hashed
 
         return self._whole(work)
@@ -224,7 +221,7 @@ class Consenting:
     def lift_withholding(self, point: Identifier | str, reason: str | None = None) -> int:
         """Let a contact point be written to again; see `Crm.lift_withholding`."""
         check_text("reason", reason)
-        hashed = point if isinstance(point, str) else self._point(point)[0]
+        hashed = point if isinstance(point, str) else self._point(point)
         return self._whole(
             lambda: withholding.lift(
                 self._unit.connection,
@@ -235,8 +232,8 @@ class Consenting:
             )
         )
 
-    def _point(self, point: Identifier) -> tuple[str, tuple[str, str]]:
-        """Return a contact point's keyed hash, and its name."""
+    def _point(self, point: Identifier) -> str:
+        """Return a contact point's keyed hash."""
         identity = self._unit.runtime.identity
         if not isinstance(point, Identifier):
             raise InputError(
@@ -244,4 +241,4 @@ class Consenting:
                 "Identifier('email', 'ada@example.com') is expected"
             )
         found = identity.schemes.normalised(point)
-        return identity.point_of(found.scheme, found.value), (found.scheme, found.value)
+        return identity.point_of(found.scheme, found.value)

@@ -11,7 +11,6 @@ from crmcore.domain.message import (
     Accepted,
     Channel,
     Content,
-    Deferred,
     Delivery,
     Failed,
     Message,
@@ -24,8 +23,10 @@ from crmcore.services.claims import Claim, Claims, Handed
 from crmcore.services.debts import dict_of
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.encoding import Encoded
+from crmcore.services.faults import said_by
 from crmcore.services.halving import Failure, attempt, note_failures
 from crmcore.services.messages import MessageService
+from crmcore.services.outcomes import checked
 from crmcore.services.outside import OutsideContext
 from crmcore.services.portion import Begin, Portion, retried
 from crmcore.services.recorder import Recorder
@@ -35,7 +36,6 @@ from crmcore.services.unit import Unit
 
 MESSAGES: Final = "messages"
 UNANSWERED: Final = "it was handed over, and nobody answered: whoever did it was cut off"
-_OUTCOMES: Final = (Accepted, Deferred, Failed, Unknown)
 _SETTLES: Final = 5
 
 
@@ -97,7 +97,7 @@ class Delivering:
     def _claim(self, channel: Channel) -> Claim:
         with self._begin() as unit:
             claim = self._claims.claim(unit, channel)
-            self._settling.tell(unit, [(each, "planned") for each in claim.refused])
+            self._settling.tell(unit, claim.refused)
             self._recorder.record_decisions(unit)
             return claim
 
@@ -119,8 +119,8 @@ class Delivering:
         def hand_over() -> list[Handed]:
             with self._begin() as unit:
                 if failed:
-                    self._claims.set_aside(unit, claim, failed)
-                    self._settling.tell(unit, [(each, "claimed") for each, _ in failed])
+                    aside = self._claims.set_aside(unit, claim, failed)
+                    self._settling.tell(unit, [(each, "claimed") for each in aside])
                 handed = self._claims.hand_over(unit, claim, channel, ready)
                 if len(handed) < len(ready):
                     there = {each.message.id for each in handed}
@@ -159,7 +159,8 @@ class Delivering:
                 )
                 error.add_note(f"It was about message {message.key!r} ({message.id}).")
                 if plugin.name == message.plugin:
-                    return content, f"{plugin.name} raised {type(error).__name__}: {error}"
+                    said = f"{plugin.name} raised {type(error).__name__}: {said_by(error)}"
+                    return content, said
         return content, None
 
     def _hand(
@@ -199,10 +200,10 @@ class Delivering:
         event = MessagesClaimed(channel=channel, deliveries=deliveries)
         try:
             found: object = self._deliver[plugin.name](self._context(call, plugin), event)
-            return _checked(found, len(deliveries))
+            return checked(found, len(deliveries))
         except Exception as error:
             call.failures.append((plugin, self._hook, Failure(self._hook, error)))
-            said = f"channel {channel.name!r} raised {type(error).__name__}: {error}"
+            said = f"channel {channel.name!r} raised {type(error).__name__}: {said_by(error)}"
             return [Unknown(said)] * len(deliveries)
 
     def _settle(
@@ -264,24 +265,3 @@ class Delivering:
 
         while count := retried(self._runtime.database, recover):
             yield Portion(work=MESSAGES, done=count)
-
-
-def _checked(found: object, count: int) -> list[Outcome]:
-    """
-    Return a channel's answer, if it is one; what is no outcome says nothing of its message.
-
-    Raises:
-        TypeError: If it is no list of as many outcomes as there were messages: nobody can tell
-            then which is about which.
-    """
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        raise TypeError(f"deliver_messages returned {found!r}, a list of outcomes expected")
-    if len(found) != count:
-        raise TypeError(
-            f"deliver_messages returned {len(found)} outcomes for {count} messages; one for each, "
-            "in their order, is expected"
-        )
-    return [
-        each if isinstance(each, _OUTCOMES) else Unknown(f"the channel answered {each!r}")
-        for each in found
-    ]

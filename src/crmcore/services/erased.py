@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Select, bindparam, select
 
@@ -17,7 +17,9 @@ from crmcore.persistence.portable import json_list
 from crmcore.persistence.settings import write_setting
 from crmcore.services.opening import ERASURES
 from crmcore.services.personal_rows import PersonalRows, PersonalTable
-from crmcore.services.unit import Unit
+
+if TYPE_CHECKING:
+    from crmcore.services.unit import Unit
 
 _KEEP: Final = "keep: "
 DELETE: Final = "delete"

@@ -10,7 +10,7 @@ from attrs import define
 from sqlalchemy import bindparam, insert, select, update
 
 from crmcore.domain.privacy import Certificate, ErasurePlan, Outcome
-from crmcore.domain.spelling import Needles
+from crmcore.domain.spelling import Needles, holding
 from crmcore.errors import HeldError, RetryTransaction
 from crmcore.hooks import CustomerErased, CustomerList, Everyone, Plugin
 from crmcore.persistence import erasing as statements
@@ -26,18 +26,20 @@ from crmcore.services.debts import DebtService
 from crmcore.services.erased import (
     ANONYMISE,
     apply_policy,
+    erased_among,
     forget_derived,
     note_erasure,
     tree_of,
 )
 from crmcore.services.fates import Kept, answers_of, as_certificate, outcome_of
-from crmcore.services.known import gather, identifiers_of
+from crmcore.services.known import gather, identifiers_of, keys_of_broadcasts
 from crmcore.services.lifecycle import LifecycleService
+from crmcore.services.owners import sharing
 from crmcore.services.personal_rows import PersonalRows, PersonalTable
 from crmcore.services.runtime import Runtime
 from crmcore.services.treatments import TREATMENTS
 from crmcore.services.unit import Unit
-from crmcore.services.withheld_erased import withhold_erased
+from crmcore.services.withheld_erased import clear_actors, withhold_erased
 
 _SINCE: Final = frozenset({"crm_identifier", "crm_timer", "crm_match", "crm_relation"})
 """What nobody may have who was erased, whatever happened since."""
@@ -177,9 +179,11 @@ class ErasureService:
         rows = connection.execute(_of, who=customer_id)
         return as_certificate(rows[0]) if rows else None
 
-    def erase(self, unit: Unit, customer_id: int, reason: str | None) -> Work:
+    def erase(self, unit: Unit, customer_id: int, reason: str | None) -> Work | Certificate:
         """
         Erase a customer, and all who were merged into them; the transaction is its own.
+
+        A certificate: somebody else has done it, until they were locked.
 
         Raises:
             HeldError: If one of them is on hold.
@@ -187,6 +191,9 @@ class ErasureService:
         """
         connection = unit.connection
         people = self._locked(unit, customer_id)
+        done = self.find(connection, customer_id) if erased_among(connection, people[:1]) else None
+        if done is not None:
+            return done
         held = holds.held_among(connection, people)
         if held:
             raise HeldError(customer_id, held[0].reason)
@@ -196,7 +203,12 @@ class ErasureService:
         work = Work(people, needles, [*self._counted(connection, people)], [])
         names = identifiers_of(connection, work.listed)
         points = sorted({point or self._runtime.identity.point_of(s, v) for s, v, point in names})
+        if unit.actor is not None and holding(needles.telling, unit.actor):
+            unit.actor = self._hashed(unit.actor)  # who did it stays on record
+        clear_actors(connection, needles.telling, self._hashed)
         withhold_erased(unit, people, points)
+        # What is on its way to others at the same address is held back, too.
+        self._runtime.messages.rejudge(unit, sharing(connection, people) - {*people})
         self._mark(unit, people)
         self._forget_core(unit, work)
         self._forget_plugins(unit, work, tables)
@@ -210,7 +222,9 @@ class ErasureService:
     def _locked(self, unit: Unit, customer_id: int) -> list[int]:
         """Lock everybody the person is, until nobody is missing."""
         people = tree_of(unit.connection, customer_id)
-        self._runtime.identity.lock(unit.connection, people)
+        # With all who have an address of theirs, to whom nothing goes there any more either.
+        concerned = sharing(unit.connection, people)
+        self._runtime.identity.lock(unit.connection, concerned)
         if tree_of(unit.connection, customer_id) != people:
             raise RetryTransaction(f"customer {customer_id} was merged until they were locked")
         return people
@@ -225,12 +239,20 @@ class ErasureService:
         connection, identity = unit.connection, self._runtime.identity
         before = identity.references(connection, people)
         note_erasure(unit)
-        for who in people:
-            new = identity.keyed_hash(f"erased:{who}")
-            connection.change(statements.mark, who=who, at=unit.now, name=new)
-            values = {"who": who, "old": f"/{before[who]}", "new": f"/{new}"}
-            connection.change(statements.rename_keys, **values)
-            connection.change(statements.rename_decisions, **values)
+        after = {who: identity.keyed_hash(f"erased:{who}") for who in people}
+        for who, name in after.items():
+            connection.change(statements.mark, who=who, at=unit.now, name=name)
+        select_decisions = connection.database.once(
+            "decisions of people", lambda: statements.decisions(connection.database.portable)
+        )
+        renamed = [
+            {"which": i, "from": source, "key": key, "hashed": key.replace(old, "/" + after[who])}
+            for rows in connection.stream(select_decisions, people=json_list(people))
+            for i, source, key, who in rows
+            if who in after and (old := "/" + before[who]) in key
+        ]
+        for statement in (statements.change_key, statements.rename_decision):
+            connection.change_many(statement, renamed)
 
     def _forget_core(self, unit: Unit, work: Work) -> None:
         """Do to the core's rows what is said of each table, and make what follows from them."""
@@ -242,15 +264,15 @@ class ErasureService:
             connection.change(statement, people=listed, at=unit.now)
         connection.change(drop, people=listed, at=unit.now, by=unit.actor)
         self._clear_keys(unit, work)
+        shared = keys_of_broadcasts(connection, listed)
         for name, treatment in TREATMENTS.items():
             rows = PersonalRows.cached(connection, self._core[name])
             if treatment.fate == "erased":
                 rows.delete(connection, listed)
             else:
                 rows.empty(connection, listed, treatment.emptied)
-                rows.clear(
-                    connection, listed, treatment.cleared, work.needles.telling, self._hashed
-                )
+                needles = work.needles.telling
+                rows.clear(connection, listed, treatment.cleared, needles, self._hashed, shared)
         connection.change(stop_reasons(connection), people=listed)
         for lifecycle in self._lifecycles:
             lifecycle.refold(unit, work.people)
@@ -267,9 +289,10 @@ class ErasureService:
             {"from": source, "key": key, "hashed": self._hashed(key)}
             for rows in connection.stream(select_keys, people=work.listed)
             for source, key in rows
-            if any(each.is_in(key.lower()) for each in needles)
+            if holding(needles, key)
         ]
-        connection.change_many(statements.change_key, changed)
+        for statement in (statements.drop_key, statements.change_key):
+            connection.change_many(statement, changed)
 
     def _forget_plugins(self, unit: Unit, work: Work, tables: Sequence[Kept]) -> None:
         """Let plugins derive anew from what is left, and do what their policies say."""
@@ -294,7 +317,8 @@ class ErasureService:
         for kept in tables:
             apply_policy(connection, kept.table, kept.policy, work.listed)
             if kept.policy == ANONYMISE:
-                keys = [name for name in kept.table.key if name in kept.table.texts]
+                named = {*kept.table.key, *kept.table.unique}
+                keys = [name for name in kept.table.texts if name in named]
                 PersonalRows.cached(connection, kept.table).clear(
                     connection, work.listed, keys, work.needles.telling, self._hashed
                 )
@@ -306,7 +330,7 @@ class ErasureService:
             {"which": fault_id}
             for rows in connection.stream(statements.all_faults)
             for fault_id, *told in rows
-            if any(each.is_in(text.lower()) for text in told for each in needles)
+            if any(holding(needles, text) for text in told)
         ]
         connection.change_many(statements.empty_fault, found)
         if found:
@@ -314,8 +338,7 @@ class ErasureService:
 
     def _note(self, unit: Unit, work: Work, points: Sequence[str], reason: str | None) -> None:
         connection = unit.connection
-        needles = work.needles.telling
-        if reason is not None and any(each.is_in(reason.lower()) for each in needles):
+        if reason is not None and holding(work.needles.telling, reason):
             reason = self._hashed(reason)
         if points:
             work.outcomes.append(
@@ -327,10 +350,7 @@ class ErasureService:
                 )
             )
         (work.erasure_id,) = next_ids(connection, erasure_ids, erasure.c.erasure_id, 1)
-        told = {
-            "merged": work.people[1:],
-            "outcomes": [each.as_json() for each in work.outcomes],
-        }
+        told = {"merged": work.people[1:], "outcomes": [o.as_json() for o in work.outcomes]}
         row = (
             work.erasure_id,
             work.people[0],

@@ -186,7 +186,10 @@ def _replace(path: Path, parts: Iterable[str]) -> None:
     """Write a file beside, and put it in the place of another when it is whole."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
+        beside.unlink(missing_ok=True)
+        # Nobody but who wrote it may read it, from the first byte on.
+        number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(number, "w", encoding="utf-8", newline="\n") as file:
             _write(file, parts)
         os.replace(beside, path)
     finally:

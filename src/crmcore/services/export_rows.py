@@ -19,16 +19,16 @@ from crmcore.persistence.connection import Connection
 from crmcore.persistence.consent import withheld
 from crmcore.persistence.customers import customer, identifier
 from crmcore.persistence.ledger import interaction, line
-from crmcore.persistence.merges import merge, relation
-from crmcore.persistence.messages import message
+from crmcore.persistence.messages import broadcast, message
 from crmcore.persistence.portable import Portable, json_list
-from crmcore.persistence.privacy import access
 from crmcore.services.personal_rows import PersonalTable
 
 PAGE: Final = 1000
 _ERASED: Final = "ERASED"
 _STAFF: Final = "staff:"
 _CONSENT: Final = "consent."
+_TASK: Final = "task."
+_WHO: Final = frozenset({"owner", "before", "by"})
 _IDS: Final = frozenset({"caused_by", "last_interaction_id"})
 
 Told = Mapping[str, Any]
@@ -65,7 +65,7 @@ def told(name: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         if name.endswith("_at") or name in ("since", "until"):
-            return _instant(value)
+            return instant_told(value)
         if name.endswith("_id") or name in _IDS:
             return str(value)
     if isinstance(value, bool | int | float | str | None):
@@ -73,7 +73,7 @@ def told(name: str, value: Any) -> Any:
     return str(value)
 
 
-def _instant(value: int | None) -> str | None:
+def instant_told(value: int | None) -> str | None:
     if value is None:
         return None
     try:
@@ -155,8 +155,8 @@ def customer_rows(asked: Asked) -> Iterator[Told]:
     ):
         yield {
             "customer_id": str(customer_id),
-            "recorded_at": _instant(recorded_at),
-            "erased_at": _instant(erased_at),
+            "recorded_at": instant_told(recorded_at),
+            "erased_at": instant_told(erased_at),
             "merged": customer_id != asked.customer_id,
         }
 
@@ -215,8 +215,8 @@ def interactions_rows(asked: Asked) -> Iterator[Told]:
         yield {
             "id": str(row["interaction_id"]),
             "kind": row["kind"],
-            "occurred_at": _instant(row["occurred_at"]),
-            "recorded_at": _instant(row["recorded_at"]),
+            "occurred_at": instant_told(row["occurred_at"]),
+            "recorded_at": instant_told(row["recorded_at"]),
             "origin": row["origin"],
             "source": row["source"],
             "source_key": row["source_key"],
@@ -227,7 +227,7 @@ def interactions_rows(asked: Asked) -> Iterator[Told]:
             "touch": row["touch"],
             "amount": _money(row["amount_minor"], row["currency"]),
             "caused_by": told("caused_by", row["caused_by"]),
-            "payload": json.loads(row["payload"]),
+            "payload": _payload(row["kind"], row["payload"]),
             "personal": _personal(row["personal"]),
             "lines": lines,
         }
@@ -246,6 +246,17 @@ def _without_staff(actor: str | None) -> str | None:
     return "staff" if actor is not None and actor.startswith(_STAFF) else actor
 
 
+def _payload(kind: str, text: str) -> Any:
+    """Return a payload; a task's without whom it went to, and who finished it."""
+    found = json.loads(text)
+    if not kind.startswith(_TASK):
+        return found
+    return {
+        name: "staff" if name in _WHO and value is not None else value
+        for name, value in found.items()
+    }
+
+
 SAID: Final = ("purpose", "channel", "point", "wording", "language", "mechanism", "evidence")
 
 
@@ -255,7 +266,7 @@ def consents_rows(asked: Asked) -> Iterator[Told]:
             said = {**json.loads(row["payload"]), **_personal(row["personal"])}
             yield {
                 "effect": row["kind"].removeprefix(_CONSENT),
-                "occurred_at": _instant(row["occurred_at"]),
+                "occurred_at": instant_told(row["occurred_at"]),
                 **{name: said.get(name) for name in SAID},
             }
 
@@ -301,9 +312,27 @@ MESSAGE: Final = (
 )
 
 
+def _messages_page(portable: Portable) -> Select[Any]:
+    m, b = message.c, broadcast.c
+    of_all = (b.plugin == m.plugin) & (b.message_key == m.message_key)
+    return (
+        select(*(m[name] for name in MESSAGE[:-1]), func.coalesce(m.content, b.content))
+        .select_from(message.outerjoin(broadcast, of_all))
+        .where(portable.is_in(m.customer_id, "people"))
+        .order_by(m.message_id)
+        .limit(PAGE)
+        .offset(bindparam("skipped"))
+    )
+
+
 def messages_rows(asked: Asked) -> Iterator[Told]:
-    for row in rows_of(message, MESSAGE)(asked):
-        yield {**row, "content": None if row["content"] is None else json.loads(row["content"])}
+    """Yield messages with what they say; what was said to many stands with the broadcast."""
+    statement = asked.once("messages", _messages_page)
+    for *row, content in _paged(asked.connection, statement, people=asked.listed):
+        yield {
+            **{name: told(name, value) for name, value in zip(MESSAGE[:-1], row, strict=True)},
+            "content": None if content is None else json.loads(content),
+        }
 
 
 def recipients_rows(asked: Asked) -> Iterator[Told]:
@@ -319,70 +348,8 @@ def recipients_rows(asked: Asked) -> Iterator[Told]:
         ),
     )
     for channel, count, first in asked.connection.execute(statement, people=asked.listed):
-        yield {"recipient": f"channel {channel}", "messages": count, "first_at": _instant(first)}
-
-
-# -- who looked, and who is one with whom ----------------------------------------------------
-
-
-def access_rows(asked: Asked) -> Iterator[Told]:
-    a = access.c
-    groups = (a.role, a.action, a.outcome)
-    statement = asked.once(
-        "access",
-        lambda portable: (
-            select(*groups, func.count(), func.min(a.recorded_at), func.max(a.recorded_at))
-            .where(portable.is_in(a.customer_id, "people"))
-            .group_by(*groups)
-            .order_by(*groups)
-        ),
-    )
-    for role, action, outcome, count, first, last in asked.connection.execute(
-        statement, people=asked.listed
-    ):
         yield {
-            "role": role,
-            "action": action,
-            "outcome": outcome,
-            "times": count,
-            "first_at": _instant(first),
-            "last_at": _instant(last),
-        }
-
-
-def merges_rows(asked: Asked) -> Iterator[Told]:
-    statement = asked.once(
-        "merges",
-        lambda portable: (
-            select(merge.c.merge_id, merge.c.survivor_id, merge.c.merged_id, merge.c.recorded_at)
-            .add_columns(merge.c.reason)
-            .where(
-                portable.is_in(merge.c.survivor_id, "people"),
-                portable.is_in(merge.c.merged_id, "people"),
-                merge.c.undone_at.is_(None),
-            )
-            .order_by(merge.c.merge_id)
-        ),
-    )
-    for _, survivor, merged, recorded_at, reason in asked.connection.execute(
-        statement, people=asked.listed
-    ):
-        yield {
-            "survivor_id": str(survivor),
-            "merged_id": str(merged),
-            "recorded_at": _instant(recorded_at),
-            "reason": reason,
-        }
-
-
-def relations_rows(asked: Asked) -> Iterator[Told]:
-    """Yield how they are related, and not to whom: that is about somebody else."""
-    for row in rows_of(
-        relation, ("customer_id", "relation", "recorded_at"), owners=("customer_id", "other_id")
-    )(asked):
-        towards = "to somebody" if int(row["customer_id"]) in asked.people else "from somebody"
-        yield {
-            "relation": row["relation"],
-            "direction": towards,
-            "recorded_at": row["recorded_at"],
+            "recipient": f"channel {channel}",
+            "messages": count,
+            "first_at": instant_told(first),
         }

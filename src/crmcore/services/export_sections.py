@@ -14,20 +14,18 @@ from crmcore.persistence.messages import attempt
 from crmcore.persistence.stages import change, stage
 from crmcore.persistence.tasks import task
 from crmcore.persistence.timers import timer
+from crmcore.services.export_people import access_rows, holds_rows, merges_rows, relations_rows
 from crmcore.services.export_rows import (
     MESSAGE,
     SAID,
     WITHHELD,
     Asked,
     Rows,
-    access_rows,
     consents_rows,
     customer_rows,
     interactions_rows,
-    merges_rows,
     messages_rows,
     recipients_rows,
-    relations_rows,
     rows_of,
     withheld_rows,
 )
@@ -153,7 +151,7 @@ CORE_SECTIONS: Final[Sequence[CoreSection]] = (
         "What we said, and what we did not send, and why",
         MESSAGE,
         messages_rows,
-        tables=("crm_message",),
+        tables=("crm_message", "crm_broadcast"),
     ),
     _section(
         "attempts",
@@ -162,6 +160,13 @@ CORE_SECTIONS: Final[Sequence[CoreSection]] = (
         table=attempt,
     ),
     _section("tasks", "What staff are to do for you", _TASK, table=task),
+    _section(
+        "holds",
+        "What keeps us from forgetting you",
+        ("since", "reason"),
+        holds_rows,
+        about="Such as a dispute, as long as it lasts.",
+    ),
     _section(
         "timers", "What we mean to come back to", ("plugin", "timer_key", "due_at"), table=timer
     ),

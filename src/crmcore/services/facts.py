@@ -53,6 +53,8 @@ CANDIDATE: Final = (
 )
 COUNTED: Final = ("claimed", "handed", "accepted", "unknown")
 """The states in which a message may have been received, or is about to be."""
+AGAIN: Final = ("planned", "deferred")
+"""Those in which it may have been, if it was handed over before."""
 
 NOTHING: Final[ColumnElement[Any]] = null()
 at: Final[ColumnElement[int]] = bindparam(AT, type_=Whole)
@@ -304,9 +306,11 @@ def _nth(cap: Cap, best: FromClause, day_start: ColumnElement[Any]) -> ColumnEle
     since = day_start if cap.per else at - cap.days * DAY  # type: ignore[operator]
     in_window = sent.handed_at >= since if cap.per else sent.handed_at > since
     went = case((sent.state == "claimed", at), else_=sent.handed_at)
+    # What was handed over, and waits to be so again, may have been received, too.
+    counts = or_(sent.state.in_(COUNTED), and_(sent.state.in_(AGAIN), sent.handed_at.is_not(None)))
     found = select(went).where(
         sent.customer_id == row.customer_id,
-        sent.state.in_(COUNTED),
+        counts,
         sent.purpose.in_(cap.about),
         or_(sent.state == "claimed", in_window),
         sent.message_id.is_distinct_from(row.message_id),

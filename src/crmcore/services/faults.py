@@ -49,7 +49,8 @@ def record_fault(
     connection: Connection, *, plugin: str, hook: str, now: int, error: BaseException
 ) -> int:
     """Write down what *plugin* raised in *hook*, and return the fault's id."""
-    logger.warning("plugin %r raised in %s: %s", plugin, hook, error, exc_info=error)
+    said = said_by(error)
+    logger.warning("plugin %r raised in %s: %s", plugin, hook, said, exc_info=error)
     (fault_id,) = next_ids(connection, fault_ids, fault.c.fault_id, 1)
     trace = "".join(traceback.format_exception(error))[-8000:]
     row = (
@@ -58,16 +59,24 @@ def record_fault(
         hook,
         now,
         type(error).__name__,
-        _storable(str(error)),
-        _storable(trace),
+        said,
+        storable(trace),
     )
     connection.insert_rows(_insert_fault, [row])
     return fault_id
 
 
-def _storable(told: str) -> str:
+def storable(told: str) -> str:
     """Return what a plugin said with the characters escaped that a database cannot store."""
     return told.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def said_by(error: BaseException) -> str:
+    """Return what an error says, such that it can be stored; raises nothing."""
+    try:
+        return storable(str(error))
+    except Exception:
+        return "(it cannot even say what it is)"
 
 
 def find_faults(connection: Connection, plugin: str, *, most: int = 20) -> list[Fault]:

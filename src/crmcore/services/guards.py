@@ -11,12 +11,14 @@ from sqlalchemy.sql.visitors import replacement_traverse
 
 from crmcore.domain.clock import SECOND
 from crmcore.domain.message import Channel
+from crmcore.domain.structuring import is_encodable
 from crmcore.errors import RetryTransaction
 from crmcore.hooks import Hold, MessagesProposed, Plugin
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
+_BITS: Final = 64
 GUARD: Final = "guard"
 AGAIN: Final = 300 * SECOND
 """After which time messages are proposed again to a plugin that raised."""
@@ -154,10 +156,31 @@ def _checked(answer: object) -> list[Hold]:
         return []
     if isinstance(answer, Iterable):
         holds = list(answer)
-        if all(isinstance(each, Hold) for each in holds):
+        wrong = next((each for each in holds if not isinstance(each, Hold)), None)
+        if wrong is None:
+            for each in holds:
+                _check(each)
             return holds
         answer = holds
     raise TypeError(f"guard_message returned {answer!r}; Hold objects or None expected")
+
+
+def _check(hold: Hold) -> None:
+    """Refuse what cannot be stored, where it is still the guard's own fault."""
+    customer, reason, later = hold.customer_id, hold.reason, hold.not_before
+    if not _is_whole(customer):
+        raise TypeError(f"guard_message holds {customer!r}; a customer's id is expected")
+    if type(reason) is not str or "\0" in reason or not is_encodable(reason):
+        raise TypeError(f"guard_message says {reason!r}; text that can be stored is expected")
+    if later is not None and not _is_whole(later):
+        raise TypeError(
+            f"guard_message holds customer {customer} until {later!r}; microseconds since 1970, "
+            "or None, are expected"
+        )
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and value.bit_length() < _BITS
 
 
 def _holds(hold: Hold, at: int) -> bool:

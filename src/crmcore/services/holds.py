@@ -9,10 +9,11 @@ from typing import Final
 from sqlalchemy import bindparam, delete, select
 
 from crmcore.domain.privacy import LegalHold
-from crmcore.errors import InputError, NotFoundError
+from crmcore.errors import InputError, NotFoundError, RetryTransaction
 from crmcore.persistence.catalogue import setting
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.settings import write_setting
+from crmcore.services.erased import refuse_erased, tree_of
 from crmcore.services.unit import Unit
 
 _PREFIX: Final = "hold:"
@@ -45,16 +46,31 @@ def held_among(connection: Connection, people: Collection[int]) -> list[LegalHol
 
 
 def hold(unit: Unit, customer_id: int, reason: object) -> LegalHold:
-    """Put a customer on hold, or give another reason for it."""
+    """
+    Put a customer on hold, or give another reason for it.
+
+    So is everybody who was merged into them: if that is undone, nobody knows whom it was about.
+    """
     if not isinstance(reason, str) or not reason.strip():
         raise InputError(
             f"reason is {reason!r}; a sentence is expected that says why they may not be erased"
         )
     made = LegalHold(customer_id=customer_id, reason=reason, since=unit.now, actor=unit.actor)
     told = {"reason": made.reason, "since": made.since, "actor": made.actor}
-    name = f"{_PREFIX}{customer_id}"
-    write_setting(unit.connection, name, json.dumps(told, ensure_ascii=False))
+    for each in _locked(unit, customer_id):
+        name = f"{_PREFIX}{each}"
+        write_setting(unit.connection, name, json.dumps(told, ensure_ascii=False))
     return made
+
+
+def _locked(unit: Unit, customer_id: int) -> list[int]:
+    """Return everybody the person is, locked: they are neither erased nor merged meanwhile."""
+    people = tree_of(unit.connection, customer_id)
+    unit.runtime.identity.lock(unit.connection, people)
+    if tree_of(unit.connection, customer_id) != people:
+        raise RetryTransaction(f"customer {customer_id} was merged until they were locked")
+    refuse_erased(unit.connection, people, "nobody can be put on hold who is forgotten")
+    return people
 
 
 def release(unit: Unit, people: Collection[int]) -> None:

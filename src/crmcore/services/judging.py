@@ -35,7 +35,8 @@ from crmcore.services.unit import Unit
 Way = Literal["plan", "claim", "narrow"]
 """
 When messages are judged: when they are planned; when they are claimed, and then those that go
-are; and when something was narrowed, which only those notice that may not go any more.
+are; and when something was narrowed, which only those notice that may not go any more, or not to
+where they would have gone.
 """
 
 WAITING: Final = ("planned", "deferred")
@@ -214,7 +215,7 @@ def _update(found: Select[Any], way: Way) -> Update:
     states = UNHANDED if way == "narrow" else WAITING
     values: dict[str, Any] = {
         "state": case(
-            (goes, "claimed" if way == "claim" else _m.state),
+            (goes, {"claim": "claimed", "narrow": "planned", "plan": _m.state}[way]),
             (never, refused_state()),
             else_=kept,
         ),
@@ -239,9 +240,11 @@ def _update(found: Select[Any], way: Way) -> Update:
         values["lease"] = case((goes, bindparam("j_lease", type_=Words)), else_=null())
         values["leased_until"] = case((goes, bindparam("j_until", type_=Whole)), else_=null())
     elif way == "narrow":
-        # What is claimed counts for caps itself, so only they must not hold it back.
-        where.append(~goes)
-        where.append(or_(never, and_(message.c.state == "claimed", said.c.gate != CAP)))
+        # What is claimed counts for caps itself, so only they must not hold it back. What would
+        # go to another address by now is claimed anew, as the one it was read with may be closed.
+        moved = _m.point.is_distinct_from(said.c.point)
+        held = and_(~goes, said.c.gate != CAP)
+        where.append(or_(and_(~goes, never), and_(_m.state == "claimed", or_(held, moved))))
     return update(message).where(*where).values(values)
 
 

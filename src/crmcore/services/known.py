@@ -6,14 +6,14 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, and_, or_, select
 
 from crmcore.domain.spelling import Needles, Sort
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import identifier
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.merges import merge
-from crmcore.persistence.messages import attempt, message
+from crmcore.persistence.messages import attempt, broadcast, message
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.tasks import task
 from crmcore.services.erased import ANONYMISE, DELETE
@@ -58,6 +58,26 @@ def gather(connection: Connection, people: Collection[int], tables: Policies) ->
                 for text in row.values():
                     needles.add(_told(text), "trace")
     return needles
+
+
+def keys_of_broadcasts(connection: Connection, people: str) -> set[str]:
+    """Return the keys of these customers' messages that were said to many, and are nobody's own."""
+
+    def build() -> Select[Any]:
+        return (
+            select(message.c.message_key)
+            .join(
+                broadcast,
+                and_(
+                    broadcast.c.plugin == message.c.plugin,
+                    broadcast.c.message_key == message.c.message_key,
+                ),
+            )
+            .where(connection.database.portable.is_in(message.c.customer_id, "people"))
+        )
+
+    statement = connection.database.once("keys of broadcasts", build)
+    return {row[0] for row in connection.execute(statement, people=people)}
 
 
 def _personal(portable: Portable) -> list[tuple[Sort, Select[Any]]]:

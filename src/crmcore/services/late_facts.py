@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, evolve, field
-from sqlalchemy import Select, bindparam, delete, exists, func, select, update
+from attrs import evolve
+from sqlalchemy import Select, bindparam, delete, func, select, update
 
 from crmcore.hooks import CustomerList, IdList
 from crmcore.persistence.connection import Connection
@@ -14,8 +15,9 @@ from crmcore.persistence.consent import withheld
 from crmcore.persistence.customers import customer, identifier
 from crmcore.persistence.ledger import dedupe, interaction, line
 from crmcore.persistence.portable import Portable, json_list
-from crmcore.persistence.privacy import erasure
+from crmcore.services.encoding import Encoded
 from crmcore.services.erased import erased_among, forget_derived
+from crmcore.services.former import Former, Life, former_of, texts
 from crmcore.services.ledger import COLUMNS, Batch
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
@@ -25,6 +27,7 @@ _ID: Final = COLUMNS.index("interaction_id")
 _KIND: Final = COLUMNS.index("kind")
 _CUSTOMER: Final = COLUMNS.index("customer_id")
 _RECORDED_FOR: Final = COLUMNS.index("recorded_for")
+_ORIGIN: Final = COLUMNS.index("origin")
 _SOURCE: Final = COLUMNS.index("source")
 _SOURCE_KEY: Final = COLUMNS.index("source_key")
 _OCCURRED: Final = COLUMNS.index("occurred_at")
@@ -34,7 +37,12 @@ _PERSONAL: Final = COLUMNS.index("personal")
 _give = (
     update(interaction)
     .where(interaction.c.interaction_id == bindparam("which"))
-    .values(customer_id=bindparam("whose"), recorded_for=bindparam("whose"), personal=None)
+    .values(
+        customer_id=bindparam("whose"),
+        recorded_for=bindparam("whose"),
+        subject=bindparam("about"),
+        personal=None,
+    )
 )
 _give_lines = (
     update(line)
@@ -43,25 +51,12 @@ _give_lines = (
 )
 _drop_fact = delete(interaction).where(interaction.c.interaction_id == bindparam("which"))
 _drop_lines = delete(line).where(line.c.interaction_id == bindparam("which"))
-_by_key = select(dedupe.c.interaction_id).where(
-    dedupe.c.source == bindparam("source"), dedupe.c.source_key == bindparam("key")
-)
 _drop_key = delete(dedupe).where(
     dedupe.c.source == bindparam("source"), dedupe.c.source_key == bindparam("key")
 )
 _drop_names = delete(identifier).where(identifier.c.customer_id == bindparam("who"))
 _drop = delete(customer).where(customer.c.customer_id == bindparam("who"))
 _facts = select(func.count()).where(interaction.c.customer_id == bindparam("who"))
-_erasures = select(erasure.c.customer_id).where(erasure.c.points.contains(bindparam("point")))
-
-
-@define
-class Comer:
-    """Somebody just registered whom the shop had forgotten: by when, and who they were."""
-
-    since: int
-    before: int
-    subjects: dict[str, bool] = field(factory=dict)
 
 
 class LateFacts:
@@ -85,12 +80,23 @@ class LateFacts:
             .where(portable.is_in(interaction.c.interaction_id, "ids"))
             .values(personal=None)
         )
-        self._subject = select(
-            exists().where(
-                interaction.c.customer_id == bindparam("who"),
-                interaction.c.subject == bindparam("about"),
+        self._subject = (
+            select(interaction.c.customer_id, interaction.c.subject)
+            .where(
+                portable.is_in(interaction.c.customer_id, "people"),
+                interaction.c.subject.in_(texts(portable)),
             )
+            .distinct()
         )
+        self._by_keys = select(dedupe.c.source_key, dedupe.c.interaction_id).where(
+            dedupe.c.source == bindparam("source"), dedupe.c.source_key.in_(texts(portable))
+        )
+
+    def former(self, unit: Unit, drafts: Sequence[Encoded]) -> Former:
+        """Return the former lives of those whom *drafts* name."""
+        names = {name for each in drafts for name in each.names}
+        point_of = self._runtime.identity.point_of
+        return former_of(unit.connection, {name: point_of(*name) for name in names})
 
     def settle(self, unit: Unit, batch: Batch) -> Batch:
         """Return what was just recorded, whose customers are locked, as it stays."""
@@ -99,20 +105,16 @@ class LateFacts:
         connection = unit.connection
         customers = sorted({row[_CUSTOMER] for row in batch.new})
         erased = erased_among(connection, customers)
-        found = connection.execute(
-            self._newcomers, people=json_list(customers), at=unit.now, why=ERASED
-        )
-        comers = self._comers(connection, found)
-        if not (erased or comers):
+        comers = self._comers(connection, customers, unit.now)
+        again = self._repeated(connection, batch.new)
+        if not (erased or comers or again):
             return batch
-        about_them = {*erased, *comers}
         rows = {row[_ID]: row for row in batch.new}
-        again = self._repeated(connection, [r for r in batch.new if r[_CUSTOMER] in about_them])
         for interaction_id in again:
             del rows[interaction_id]
         for row in list(rows.values()):
             if row[_CUSTOMER] in erased:
-                rows[row[_ID]] = _changed(row, row[_CUSTOMER], row[_RECORDED_FOR])
+                rows[row[_ID]] = _changed(row, row[_CUSTOMER], row[_RECORDED_FOR], row[_SUBJECT])
         emptied = [key for key, row in rows.items() if row[_CUSTOMER] in erased]
         connection.change(self._empty, ids=json_list(emptied))
         self._send_back(connection, rows, comers)
@@ -133,73 +135,111 @@ class LateFacts:
 
     def _repeated(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[int, int]:
         """
-        Take back what had been recorded before, under a key in which the person stood.
+        Take back what had been recorded before, under a key in which somebody erased stood.
 
-        Such a key is kept as its hash. Returns for each interaction the one that it was.
+        Such a key is kept as its hash, whoever is told of by now. Returns for each interaction
+        the one that it was.
         """
-        found = {}
+        keyed: dict[str, dict[str, tuple[Any, ...]]] = {}
         for row in rows:
-            source, key = row[_SOURCE], row[_SOURCE_KEY]
-            if key is None:
-                continue
-            hashed = f"hash:{self._runtime.identity.keyed_hash(key)}"
-            for (first,) in connection.execute(_by_key, source=source, key=hashed):
+            if row[_SOURCE_KEY] is not None and row[_ORIGIN] == "observed":
+                keyed.setdefault(row[_SOURCE], {})[self._hashed(row[_SOURCE_KEY])] = row
+        found = {}
+        for source, hashes in keyed.items():
+            listed = json.dumps([*hashes])
+            for hashed, first in connection.execute(self._by_keys, source=source, listed=listed):
+                row = hashes[hashed]
                 found[row[_ID]] = first
-                connection.change(_drop_key, source=source, key=key)
+                connection.change(_drop_key, source=source, key=row[_SOURCE_KEY])
                 for statement in (_drop_lines, _drop_fact):
                     connection.change(statement, which=row[_ID])
         return found
 
-    def _comers(self, connection: Connection, found: Sequence[Sequence[Any]]) -> dict[int, Comer]:
-        """Return who of those just registered were erased before, and as whom."""
-        comers: dict[int, Comer] = {}
-        for who, point, since in found:
-            for (before,) in connection.execute(_erasures, point=f'"{point}"'):
-                known = comers.get(who)
-                if known is None or since > known.since:
-                    comers[who] = Comer(since, before)
-        return comers
+    def _comers(
+        self, connection: Connection, customers: Sequence[int], now: int
+    ) -> dict[int, list[Life]]:
+        """Return the former lives of those just registered, locked; the last one first."""
+        found = connection.execute(self._newcomers, people=json_list(customers), at=now, why=ERASED)
+        if not found:
+            return {}
+        former = former_of(connection, {(scheme, value): p for _, scheme, value, p in found})
+        # Locked before, but for those erased since: such as while their lock was waited for.
+        self._runtime.identity.lock(connection, former.customers)
+        points: dict[int, set[str]] = {}
+        for who, _, _, point in found:
+            points.setdefault(who, set()).add(point)
+        return {who: lives for who, them in points.items() if (lives := former.of(them))}
 
     def _send_back(
-        self, connection: Connection, rows: dict[int, tuple[Any, ...]], comers: Mapping[int, Comer]
+        self,
+        connection: Connection,
+        rows: dict[int, tuple[Any, ...]],
+        comers: Mapping[int, Sequence[Life]],
     ) -> None:
-        for who, comer in sorted(comers.items()):
+        for who, lives in sorted(comers.items()):
             own = [row for row in rows.values() if row[_CUSTOMER] == who]
             ((count,),) = connection.execute(_facts, who=who)
             if count > len(own):
                 continue  # registered before, at the same instant
-            if not all(self._is_late(connection, row, comer) for row in own):
+            homes = [(row, self._home(connection, row, lives)) for row in own]
+            if any(home is None for _, home in homes):
                 continue  # they came by themself: a new customer
-            for row in own:
-                rows[row[_ID]] = _changed(row, comer.before, comer.before)
-                for statement in (_give, _give_lines):
-                    connection.change(statement, which=row[_ID], whose=comer.before)
+            for row, home in homes:
+                assert home is not None
+                whose, about = home
+                rows[row[_ID]] = _changed(row, whose, whose, about)
+                connection.change(_give, which=row[_ID], whose=whose, about=about)
+                connection.change(_give_lines, which=row[_ID], whose=whose)
             connection.change(_drop_names, who=who)
             connection.change(_drop, who=who)
 
-    def _is_late(self, connection: Connection, row: Sequence[Any], comer: Comer) -> bool:
-        if row[_KIND] in self._follows or row[_OCCURRED] < comer.since:
-            return True
+    def _home(
+        self, connection: Connection, row: Sequence[Any], lives: Sequence[Life]
+    ) -> tuple[int, str | None] | None:
+        """
+        Return to which former life a fact belongs, and its subject there; None: it is not late.
+
+        It is the life that has the subject; otherwise the one in which it happened; otherwise,
+        if it is of a kind that follows from something, the last.
+        """
         about = row[_SUBJECT]
-        if about is None:
-            return False
-        if about not in comer.subjects:
-            found = connection.execute(self._subject, who=comer.before, about=about)
-            comer.subjects[about] = bool(found[0][0])
-        return comer.subjects[about]
+        if about is not None:
+            theirs = json_list(life.customer_id for life in lives)
+            told = json.dumps([about, self._hashed(about)])
+            found: dict[int, str] = dict(
+                connection.execute(self._subject, people=theirs, listed=told)
+            )
+            for life in lives:
+                if life.customer_id in found:
+                    return life.customer_id, found[life.customer_id]
+        then = [life for life in lives if row[_OCCURRED] < life.ended]
+        if then:
+            return then[-1].customer_id, about
+        return (lives[0].customer_id, about) if row[_KIND] in self._follows else None
+
+    def _hashed(self, text: str) -> str:
+        return f"hash:{self._runtime.identity.keyed_hash(text)}"
 
 
-def _changed(row: Sequence[Any], customer_id: int, recorded_for: int) -> tuple[Any, ...]:
+def _changed(
+    row: Sequence[Any], customer_id: int, recorded_for: int, about: str | None
+) -> tuple[Any, ...]:
     """Return a row of the ledger as somebody else's, without its personal part."""
     values = list(row)
-    values[_CUSTOMER], values[_RECORDED_FOR], values[_PERSONAL] = customer_id, recorded_for, None
+    values[_CUSTOMER], values[_RECORDED_FOR] = customer_id, recorded_for
+    values[_PERSONAL], values[_SUBJECT] = None, about
     return tuple(values)
 
 
 def _newcomers(portable: Portable) -> Select[Any]:
     """Return a select of who was registered just now by what somebody erased was known by."""
     return (
-        select(identifier.c.customer_id, identifier.c.point, withheld.c.since)
+        select(
+            identifier.c.customer_id,
+            identifier.c.scheme,
+            identifier.c.identifier_value,
+            identifier.c.point,
+        )
         .join(withheld, withheld.c.point == identifier.c.point)
         .join(customer, customer.c.customer_id == identifier.c.customer_id)
         .where(
@@ -207,4 +247,5 @@ def _newcomers(portable: Portable) -> Select[Any]:
             customer.c.recorded_at == bindparam("at"),
             withheld.c.reason == bindparam("why"),
         )
+        .distinct()
     )

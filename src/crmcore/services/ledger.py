@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from crmcore.persistence.ledger import dedupe, interaction, line
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole
 from crmcore.services.encoding import Encoded, Encoder
+from crmcore.services.former import Former
 from crmcore.services.identity import IdentityService, Known, note_unclear
 from crmcore.services.lines import line_rows
 from crmcore.services.matches import Matches
@@ -116,14 +117,17 @@ class Ledger:
         now: int,
         origin: Origin = "observed",
         rate: Rate,
+        former: Former | None = None,
     ) -> Batch:
         """
         Write those of *drafts* that were not recorded before.
 
         Their customers are locked first, and *take_ids* then gives as many ids as there are
-        drafts. Customers of decided drafts were checked when they were decided upon.
+        drafts. Customers of decided drafts were checked when they were decided upon. Who those
+        named were before they were erased is locked with them: what is late will be theirs.
         """
-        known = self._look_up(connection, drafts, check=origin == "observed")
+        also = former.customers if former is not None else ()
+        known = self._look_up(connection, drafts, also, check=origin == "observed")
         ids = take_ids(len(drafts))
         repeated = self._claim_keys(connection, drafts, ids)
         own, fresh = ids, drafts
@@ -131,7 +135,7 @@ class Ledger:
             own = [i for i in ids if i not in repeated]
             fresh = [d for i, d in zip(ids, drafts, strict=True) if i not in repeated]
         owners = self._owners(connection, known, fresh, now)
-        rows, lines = self._rows(connection, own, fresh, owners, now, origin, rate)
+        rows, lines = self._rows(connection, own, fresh, owners, now, origin, rate, former)
         connection.insert_rows(_insert, rows)
         connection.insert_rows(_insert_line, lines)
         if known.merging:
@@ -155,17 +159,18 @@ class Ledger:
         now: int,
         origin: Origin,
         rate: Rate,
+        former: Former | None,
     ) -> tuple[list[Row], list[Row]]:
         """Return the rows of interactions, and those of their lines."""
         rows: list[Row] = []
         lines: list[Row] = []
-        unpriced: list[int] = []
+        unpriced: list[tuple[int, Encoded]] = []
         for interaction_id, encoded, owner in zip(ids, drafts, owners, strict=True):
             kind, draft, _, occurred, payload, personal, minor, currency, key, subject = encoded
             at = now if occurred is None else occurred
             base = minor
             if minor is None and kind.name == CANCELLED and subject is not None:
-                unpriced.append(len(rows))
+                unpriced.append((len(rows), encoded))
             elif currency is not None and currency != self.currency and minor is not None:
                 base = rate(currency, minor, at)
             rows.append(
@@ -203,8 +208,9 @@ class Ledger:
                     base=base,
                     minor=minor,
                 )
-        for place in unpriced:
-            money = self._undone(connection, rows[place], rows)
+        for place, encoded in unpriced:
+            whose = former.of_names(encoded.names) if former is not None else None
+            money = self._undone(connection, rows[place], rows, whose)
             rows[place] = (*rows[place][:_MONEY], *money, *rows[place][_MONEY + 3 :])
         return rows, lines
 
@@ -227,9 +233,17 @@ class Ledger:
                 repeated[interaction_id] = first
         return repeated
 
-    def _look_up(self, connection: Connection, drafts: Sequence[Encoded], *, check: bool) -> Known:
+    def _look_up(
+        self,
+        connection: Connection,
+        drafts: Sequence[Encoded],
+        also: Collection[int],
+        *,
+        check: bool,
+    ) -> Known:
         """Return what is known of the customers of all *drafts*, who are locked from now on."""
         given = {d.draft.customer for d in drafts if d.draft.customer is not None}
+        given.update(also)
         names = {name: None for d in drafts if d.draft.customer is None for name in d.names}
         if not check:
             self._identity.lock(connection, given)
@@ -254,12 +268,17 @@ class Ledger:
         ]
 
     def _undone(
-        self, connection: Connection, row: tuple[Any, ...], rows: Sequence[tuple[Any, ...]]
+        self,
+        connection: Connection,
+        row: tuple[Any, ...],
+        rows: Sequence[tuple[Any, ...]],
+        former: Collection[int] | None,
     ) -> tuple[int | None, str | None, int | None]:
         """
         Return what a cancellation without an amount takes away: all that its order brought.
 
-        That is an amount, its currency, and the amount in the base currency as it was frozen.
+        That is an amount, its currency, and the amount in the base currency as it was frozen. The
+        order may be of a *former* life of somebody erased, there under its hash; None: nobody was.
         """
         owner, about = row[_CUSTOMER], row[_SUBJECT]
         found = connection.execute(_of_subject, customer=owner, about=about)
@@ -269,6 +288,11 @@ class Ledger:
             for other in rows
             if other is not row and other[_CUSTOMER] == owner and other[_SUBJECT] == about
         ]
+        if not found and former is not None:
+            hashed = f"hash:{self._identity.keyed_hash(about)}"
+            for whose in sorted({owner, *former}):
+                for subject in (about, hashed):
+                    found += connection.execute(_of_subject, customer=whose, about=subject)
         if not found:
             raise InputError(
                 f"'order.cancelled' has no amount, and no order {about!r} of this customer is "

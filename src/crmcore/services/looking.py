@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import Final
 
 from attrs import frozen
 
 from crmcore.domain.clock import DAY
 from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.role import FIND
+from crmcore.domain.task import Task
 from crmcore.errors import AccessRefusedError, CrmError, CustomerNotFoundError, NotFoundError
 from crmcore.services import access
 from crmcore.services.access import NOBODY, Look
+from crmcore.services.pages import seen_task
 from crmcore.services.people import People
 from crmcore.services.roles import Rights, RoleService
 from crmcore.services.unit import Unit
 
-T = TypeVar("T")
-
 Fields = Mapping[int, frozenset[str]]
+Whose = Callable[[Unit], int]
+"""Finds whom something is about, locked until the transaction ends."""
+
+_READS_TEXTS: Final = {("read", "tasks"), ("read", "task_texts")}
 
 
 class _OpensMoreError(Exception):
@@ -48,7 +52,7 @@ class Looking:
     roles: RoleService
 
     def find(self, unit: Unit, rights: Rights, identifier: Identifier) -> int | None:
-        """Return whom an identifier belongs to, if the member may read anything of them."""
+        """Return whom an identifier belongs to, if the member may read it of them."""
         try:
             found = self.people.find(unit, identifier)
         except CustomerNotFoundError:
@@ -60,39 +64,46 @@ class Looking:
             action=FIND,
             customer_id=found,
             fields=(identifier.scheme,),
-            outcome="allowed" if fields else "refused",
+            outcome="allowed" if identifier.scheme in fields else "refused",
         )
         self._note(unit, rights, [look])
-        return found if fields else None
+        return found if identifier.scheme in fields else None
 
     def one(
         self,
         unit: Unit,
         rights: Rights,
         action: str,
-        known: Known,
+        known: Known | Whose,
         *,
         field: str | None = None,
         reason: str | None = None,
         needs_reason: bool = False,
     ) -> Judged:
-        """Judge an action on one customer: on all fields the roles give, or on *field* alone."""
+        """
+        Judge an action on one customer: on all fields the roles give, or on *field* alone.
+
+        Who reads somebody by an identifier learns whose it is, so they need to be allowed that.
+        """
+        by = known.scheme if action == "read" and isinstance(known, Identifier) else None
         try:
-            customer_id = self.people.id_of(unit, known)
-        except CustomerNotFoundError as error:
+            customer_id = known(unit) if callable(known) else self.people.id_of(unit, known)
+        except NotFoundError as error:
             asked = (field,) if field else ()
             look = Look(
                 action=action,
                 customer_id=NOBODY,
                 fields=asked,
                 outcome="refused",
-                reason=reason,
             )
             self._note(unit, rights, [look])
             # Who may not see everybody is not told whether there is such a customer.
-            unlimited = rights.is_unlimited(action)
-            return Judged(fields={}, refusal=error if unlimited else _refused(rights, action))
+            unlimited = rights.is_unlimited(action, by)
+            refusal = error if unlimited else _refused(rights, action, field, by=by)
+            return Judged(fields={}, refusal=refusal)
         given = rights.fields_of(unit.connection, action, [customer_id], unit.now)[customer_id]
+        if by is not None and by not in given:
+            given = frozenset()
         wanted = given if field is None else given & {field}
         blank = needs_reason and not (reason or "").strip()
         allowed = bool(wanted) and not blank
@@ -105,7 +116,7 @@ class Looking:
         )
         self._note(unit, rights, [look])
         if not allowed:
-            return Judged(fields={}, refusal=_refused(rights, action, field, blank=blank))
+            return Judged(fields={}, refusal=_refused(rights, action, field, blank=blank, by=by))
         return Judged(fields={customer_id: wanted})
 
     def page(
@@ -120,7 +131,7 @@ class Looking:
     ) -> Judged:
         """Judge a page of customers, those left out whom the member may not list."""
         if not rights.may("list"):
-            return self._refuse(unit, rights, "list", _refused(rights, "list"), reason)
+            return self._refuse(unit, rights, "list", _refused(rights, "list"))
         ids = rights.page(unit.connection, after=after, most=most, now=unit.now)
         fields = rights.fields_of(unit.connection, "list", ids, unit.now)
         fields = {customer_id: fields[customer_id] for customer_id in ids}
@@ -140,13 +151,15 @@ class Looking:
     ) -> Judged:
         """Judge an export: of all of them, or of none."""
         refusal: CrmError | None = None
+        # What they export elsewhere at this moment counts, too.
+        unit.connection.take_turns(f"export by {rights.looker.actor}")
         ids: dict[int, None] = {}
         for each in customers:
             try:
                 ids[self.people.id_of(unit, each)] = None
             except CustomerNotFoundError as error:
                 refusal = error if rights.is_unlimited("export") else _refused(rights, "export")
-                return self._refuse(unit, rights, "export", refusal, reason)
+                return self._refuse(unit, rights, "export", refusal)
         fields = rights.fields_of(unit.connection, "export", ids, unit.now)
         fields = {customer_id: fields[customer_id] for customer_id in ids}
         if not (reason or "").strip():
@@ -160,12 +173,13 @@ class Looking:
         return self._bulk(unit, rights, "export", fields, refusal, reason)
 
     def working(
-        self, unit: Unit, rights: Rights, customer_id: int, work: Callable[[], T]
-    ) -> tuple[T | None, AccessRefusedError | None]:
+        self, unit: Unit, rights: Rights, customer_id: int, work: Callable[[], Task]
+    ) -> tuple[Task | None, AccessRefusedError | None]:
         """
         Do *work* on a task of a customer, unless it would let the member see or do more of them.
 
         A rule may open customers to whoever has a task for them: nobody gives oneself one.
+        Returns the task as the member may see it, its texts being noted where they are shown.
         """
         before = rights.all_of(unit.connection, customer_id, unit.now)
         try:
@@ -184,7 +198,10 @@ class Looking:
             )
             self._note(unit, rights, [look])
             return None, refusal
-        return done, None
+        plain = rights.has(done) and before >= _READS_TEXTS
+        if plain:
+            note_tasks(unit, rights, {customer_id: frozenset({"tasks", "task_texts"})})
+        return seen_task(done, plain=plain), None
 
     # -- the second person -------------------------------------------------------------------
 
@@ -253,10 +270,9 @@ class Looking:
         self._note(unit, rights, looks)
         return Judged(fields=fields if refusal is None else {}, refusal=refusal)
 
-    def _refuse(
-        self, unit: Unit, rights: Rights, action: str, refusal: CrmError, reason: str | None
-    ) -> Judged:
-        look = Look(action=action, customer_id=NOBODY, outcome="refused", reason=reason)
+    def _refuse(self, unit: Unit, rights: Rights, action: str, refusal: CrmError) -> Judged:
+        # Without their reason: no erasure would find whom it names.
+        look = Look(action=action, customer_id=NOBODY, outcome="refused")
         self._note(unit, rights, [look])
         return Judged(fields={}, refusal=refusal)
 
@@ -279,7 +295,12 @@ def shown_beside_tasks(names: Collection[str]) -> frozenset[str]:
 
 
 def _refused(
-    rights: Rights, action: str, field: str | None = None, *, blank: bool = False
+    rights: Rights,
+    action: str,
+    field: str | None = None,
+    *,
+    blank: bool = False,
+    by: str | None = None,
 ) -> AccessRefusedError:
     what = f"{action} {field}" if field else action
     if blank:
@@ -287,5 +308,5 @@ def _refused(
     roles = rights.looker.role or "none"
     return AccessRefusedError(
         f"{rights.name} may not {what} here: none of their roles ({roles}) grants it for this "
-        "customer, if there is one; the attempt is on record"
+        f"customer{f' by {by}' if by else ''}, if there is one; the attempt is on record"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -13,8 +14,8 @@ from crmcore.domain.consent import (
     decisive,
     standing_of,
 )
-from crmcore.persistence.connection import Connection
-from crmcore.persistence.consent import consent
+from crmcore.persistence.connection import Connection, Row
+from crmcore.persistence.consent import brake, consent
 from crmcore.services.consent import ConsentService
 from crmcore.services.merged_parts import Kept, Pair
 from crmcore.services.unit import Unit
@@ -31,15 +32,32 @@ _of_customer = select(
     consent.c.interaction_id,
     consent.c.merge_id,
 ).where(consent.c.customer_id == bindparam("owner"))
+_brakes_of = (
+    select(
+        brake.c.interaction_id,
+        brake.c.merge_id,
+        brake.c.brake,
+        brake.c.is_set,
+        brake.c.occurred_at,
+        brake.c.until,
+    )
+    .where(brake.c.customer_id == bindparam("owner"))
+    .order_by(brake.c.interaction_id, brake.c.merge_id)
+)
 _insert = insert(consent)
-_give = (
-    update(consent)
-    .where(consent.c.customer_id == bindparam("giver"), consent.c.merge_id == bindparam("by_merge"))
+_insert_brake = insert(brake)
+_give = [
+    update(table)
+    .where(table.c.customer_id == bindparam("giver"), table.c.merge_id == bindparam("by_merge"))
     .values(customer_id=bindparam("taker"))
-)
-_undo = delete(consent).where(
-    consent.c.customer_id == bindparam("owner"), consent.c.merge_id == bindparam("by_merge")
-)
+    for table in (consent, brake)
+]
+_undo = [
+    delete(table).where(
+        table.c.customer_id == bindparam("owner"), table.c.merge_id == bindparam("by_merge")
+    )
+    for table in (consent, brake)
+]
 
 
 class Consents:
@@ -48,7 +66,8 @@ class Consents:
 
     Rows that follow from the ledger are made anew from it. Where what both said, told as one
     person's, would let something go that one of them does not, a row of the merge's own says no,
-    as of the merge: what is agreed to later counts again.
+    as of the merge: what is agreed to later counts again. So with brakes that are on for one of
+    them, and were lifted for the other.
     """
 
     def __init__(self, service: ConsentService) -> None:
@@ -57,7 +76,10 @@ class Consents:
     def merge(self, unit: Unit, pair: Pair) -> Kept:
         connection = unit.connection
         sides = [entries_of(connection, each) for each in pair.both]
-        earlier = sorted({merge_id for _, merge_id in sides[1] if merge_id})
+        brakes = [connection.execute(_brakes_of, owner=each) for each in pair.both]
+        earlier = sorted(
+            {merge_id for _, merge_id in sides[1] if merge_id} | {r[1] for r in brakes[1] if r[1]}
+        )
         self._move(connection, earlier, pair.merged, pair.survivor)
         self._service.recompute(unit, pair.both)
         one, other = ([entry for entry, _ in side] for side in sides)
@@ -74,19 +96,46 @@ class Consents:
             for cell, entry in narrowed(one, other)
         ]
         connection.insert_rows(_insert, rows)
+        connection.insert_rows(_insert_brake, list(_kept_on(pair, brakes, unit.now)))
         return earlier
 
     def undo(self, unit: Unit, pair: Pair, kept: Kept) -> None:
         connection = unit.connection
-        connection.change(_undo, owner=pair.survivor, by_merge=pair.merge_id)
+        for statement in _undo:
+            connection.change(statement, owner=pair.survivor, by_merge=pair.merge_id)
         self._move(connection, kept, pair.survivor, pair.merged)
         self._service.recompute(unit, pair.both)
 
     def _move(self, connection: Connection, merges: Sequence[int], giver: int, taker: int) -> None:
         """Give the rows of earlier merges from one customer to the other."""
-        connection.change_many(
-            _give, [{"giver": giver, "taker": taker, "by_merge": each} for each in merges]
-        )
+        for statement in _give:
+            connection.change_many(
+                statement, [{"giver": giver, "taker": taker, "by_merge": each} for each in merges]
+            )
+
+
+def _kept_on(pair: Pair, brakes: Sequence[Sequence[Row]], now: int) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each brake that is on for one of the two, and that the other's lift ends."""
+
+    def lifted(rows: Iterable[Row], name: str) -> int:
+        return max((row[4] for row in rows if row[2] == name and not row[3]), default=-1)
+
+    both = [row for side in brakes for row in side]
+    last: dict[int, tuple[Any, ...]] = {}
+    for side in brakes:
+        for interaction_id, _, name, is_set, at, until in side:
+            if is_set and lifted(side, name) <= at < lifted(both, name):
+                since = max(now, lifted(both, name))
+                last[interaction_id] = (
+                    pair.survivor,
+                    interaction_id,
+                    pair.merge_id,
+                    name,
+                    1,
+                    since,
+                    until,
+                )
+    yield from last.values()
 
 
 def entries_of(connection: Connection, customer: int) -> list[tuple[ConsentEntry, int]]:

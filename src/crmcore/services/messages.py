@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from attrs import evolve
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import Select, Update, bindparam, func, select, update
 
 from crmcore.domain.message import (
     Broadcast,
@@ -30,6 +30,10 @@ from crmcore.services.judging import UNHANDED, WAITING, Judging, refused_state
 from crmcore.services.planning import BroadcastDraft, Planning
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
+
+BRAKES: Final = ("brake",)
+CLOCKS: Final = ("quiet", "cap")
+"""The gates whose *not yet* follows from the customer's zone."""
 
 STOPPED: Final = "stopped"
 CALLED_OFF: Final = "the broadcast was called off"
@@ -187,6 +191,25 @@ class MessageService:
             .where(portable.is_in(_m.customer_id, "customers"), _m.state.in_(UNHANDED))
             .distinct()
         )
+        self._give_up_claims = (
+            update(message)
+            .where(
+                portable.is_in(_m.customer_id, "customers"),
+                _m.channel == bindparam("on_channel"),
+                _m.state == "claimed",
+            )
+            .values(state="planned", lease=None, leased_until=None)
+        )
+        self._hasten: dict[tuple[str, ...], Update] = {
+            gates: update(message)
+            .where(
+                portable.is_in(_m.customer_id, "customers"),
+                _m.state.in_(WAITING),
+                _m.gate.in_(gates),
+            )
+            .values(not_before=func.coalesce(_m.earliest, _m.planned_at))
+            for gates in (BRAKES, CLOCKS)
+        }
         self._next_waiting = _next_waiting.where(_m.plugin.in_(self._owners))
 
     # -- planning ----------------------------------------------------------------------------
@@ -238,15 +261,26 @@ class MessageService:
         """
         if not customers:
             return 0
-        listed = json_list(customers)
+        connection, listed = unit.connection, json_list(customers)
         count = 0
-        for (name,) in sorted(unit.connection.execute(self._pending, customers=listed)):
+        for (name,) in sorted(connection.execute(self._pending, customers=listed)):
             channel = self._runtime.assembly.channels.get(name)
-            # Those of a channel that is not there wait, and are judged when they are claimed.
-            if channel is not None:
+            if channel is None:
+                # What another process claimed is claimed anew there, and so judged again.
+                found = connection.change(self._give_up_claims, customers=listed, on_channel=name)
+            else:
                 chosen = self.judging.of_customers(customers, name)
-                count += self.judging.judge(unit, channel, chosen, "narrow")
+                found = self.judging.judge(unit, channel, chosen, "narrow")
+            count += found
         return count
+
+    def hasten(self, unit: Unit, customers: Collection[int], gates: Sequence[str]) -> None:
+        """
+        Let what waits for gates that may let it go by now be judged anew when it is claimed next.
+
+        *gates* are `BRAKES` or `CLOCKS`; the customers are locked.
+        """
+        unit.connection.change(self._hasten[tuple(gates)], customers=json_list(customers))
 
     def stop(self, unit: Unit, key: str, plugin: str = "") -> Broadcast:
         """

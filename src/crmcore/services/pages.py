@@ -14,7 +14,7 @@ from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Interaction
 from crmcore.domain.mask import HIDDEN, masked
 from crmcore.domain.money import Money
-from crmcore.domain.task import Task
+from crmcore.domain.task import DONE, DROPPED, MERGED, Task
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer, identifier
 from crmcore.persistence.ledger import interaction
@@ -77,8 +77,10 @@ def seen_task(each: Task, *, plain: bool) -> Task:
     """Return a task with its texts hidden, unless they may be read as they are."""
     if plain:
         return each
+    plainly = (None, DONE, DROPPED, MERGED)
     return evolve(
         each,
+        outcome=each.outcome if each.outcome in plainly else HIDDEN,
         title=HIDDEN,
         note=None if each.note is None else HIDDEN,
         reason=None if each.reason is None else HIDDEN,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,24 +15,29 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     DateTime,
+    Enum,
+    Inspector,
     Integer,
+    Interval,
     LargeBinary,
     Numeric,
     String,
     Table,
     Text,
     Time,
+    UniqueConstraint,
     and_,
     bindparam,
     cast,
     column,
     func,
+    literal,
     or_,
     select,
 )
 from sqlalchemy.types import NullType, TypeEngine
 
-from crmcore.domain.spelling import Needle, holding, without
+from crmcore.domain.spelling import Needle, as_json, holding, without
 from crmcore.persistence.connection import Connection, Row
 from crmcore.persistence.customers import customer
 
@@ -38,6 +45,8 @@ _COUNTED: Final = (Integer, Numeric, Boolean)
 """What anonymising leaves: it says how many or how much, and of whom nobody knows."""
 
 _ENDED: Final = (Date, DateTime, Time)
+_DAY: Final = "'1970-01-01'"
+_LONGEST_KEY: Final = 64
 
 
 @frozen
@@ -49,6 +58,7 @@ class PersonalTable:
         key: The columns of its primary key, in order.
         owners: The columns that say whose a row is; none: nobody can say.
         nullable: The columns that may be empty.
+        unique: The columns in which no two rows may have the same, be it with others.
     """
 
     name: str
@@ -56,6 +66,7 @@ class PersonalTable:
     owners: tuple[str, ...]
     types: Mapping[str, TypeEngine[Any]] = field(repr=False)
     nullable: frozenset[str]
+    unique: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, table: Table, owners: Sequence[str] = ("customer_id",)) -> PersonalTable:
@@ -66,6 +77,7 @@ class PersonalTable:
             tuple(owners),
             {each.name: each.type for each in table.columns},
             frozenset(each.name for each in table.columns if each.nullable),
+            _unique(table),
         )
 
     @classmethod
@@ -82,6 +94,7 @@ class PersonalTable:
             ("customer_id",) if "customer_id" in names else (),
             {each["name"]: each["type"] for each in columns},
             frozenset(each["name"] for each in columns if each["nullable"]),
+            _reflected_unique(found, name),
         )
 
     @property
@@ -92,10 +105,61 @@ class PersonalTable:
     def emptied(self) -> dict[str, Any]:
         """Return what anonymising puts in the columns that say more than how many or how much."""
         return {
-            name: None if name in self.nullable else _nothing(kind)
+            name: None if name in self.nullable else self._nothing_in(name, kind)
             for name, kind in self.types.items()
             if name not in self.key and not isinstance(kind, _COUNTED)
         }
+
+    @property
+    def unforgettable(self) -> tuple[str, ...]:
+        """The columns in which anonymising can put nothing, as they must not be empty."""
+        return tuple(
+            name
+            for name, kind in self.types.items()
+            if name not in self.key
+            and name not in self.nullable
+            and not isinstance(kind, _COUNTED)
+            and not _has_nothing(kind, is_unique=name in self.unique)
+        )
+
+    def _nothing_in(self, name: str, kind: TypeEngine[Any]) -> Any:
+        if name not in self.unique:
+            return _nothing(kind)
+        # The row's own key, which is no other row's; what names somebody in it is cleared with it.
+        key = [cast(column(each, self.types[each]), Text) for each in self.key]
+        parts: list[ColumnElement[str]] = [literal("erased")]
+        for each in key:
+            parts += [literal("/"), each]
+        return functools.reduce(operator.add, parts)
+
+
+def _unique(table: Table) -> frozenset[str]:
+    names: set[str] = set()
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            names.update(constraint.columns.keys())
+    for index in table.indexes:
+        if index.unique:
+            names.update(index.columns.keys())
+    return frozenset(names)
+
+
+def _reflected_unique(found: Inspector, name: str) -> frozenset[str]:
+    names: set[str | None] = set()
+    for constraint in found.get_unique_constraints(name):
+        names.update(constraint["column_names"])
+    for index in found.get_indexes(name):
+        if index["unique"]:
+            names.update(index["column_names"])
+    return frozenset(each for each in names if each is not None)
+
+
+def _has_nothing(kind: TypeEngine[Any], *, is_unique: bool) -> bool:
+    if isinstance(kind, Enum | Interval):
+        return False
+    if is_unique:
+        return isinstance(kind, String) and (kind.length is None or kind.length >= _LONGEST_KEY)
+    return isinstance(kind, (String, LargeBinary, *_ENDED)) or _is_json(kind)
 
 
 def _is_text(kind: TypeEngine[Any]) -> bool:
@@ -106,9 +170,15 @@ def _nothing(kind: TypeEngine[Any]) -> Any:
     if isinstance(kind, LargeBinary):
         return b""
     # Without a type of its own, so that every database takes it for the column's.
+    if isinstance(kind, Time):
+        return sqlalchemy.text("'00:00:00'")
     if isinstance(kind, _ENDED):
-        return sqlalchemy.text("'1970-01-01'")
-    return sqlalchemy.text("'{}'") if "JSON" in type(kind).__name__.upper() else ""
+        return sqlalchemy.text("'1970-01-01 00:00:00'" if isinstance(kind, DateTime) else _DAY)
+    return sqlalchemy.text("'{}'") if _is_json(kind) else ""
+
+
+def _is_json(kind: TypeEngine[Any]) -> bool:
+    return "JSON" in type(kind).__name__.upper()
 
 
 class PersonalRows:
@@ -165,7 +235,9 @@ class PersonalRows:
         here = self._there.c[name]
         if value is None:
             return here.is_not(None)
-        return here != value if isinstance(value, str | bytes) else sqlalchemy.true()
+        if isinstance(value, str | bytes | ColumnElement):
+            return here != value
+        return sqlalchemy.true()
 
     def texts(self, connection: Connection, people: str) -> Iterator[dict[str, str]]:
         """Yield the texts of their rows, by column."""
@@ -185,23 +257,32 @@ class PersonalRows:
         columns: Sequence[str],
         needles: Collection[Needle],
         hashed: Callable[[str], str],
+        spared: Collection[str] = (),
     ) -> None:
-        """Replace texts of *columns* in their rows, in which a needle stands, by their hash."""
+        """
+        Replace texts of *columns* in their rows, in which a needle stands, by their hash.
+
+        Those *spared* stay, whatever stands in them.
+        """
         if not columns or not needles:
             return
+
+        def tells(text: str | None) -> bool:
+            return bool(text) and text not in spared and bool(holding(needles, text or ""))
+
         skipped, there = len(self.table.key), self.table.texts
         places = [skipped + there.index(name) for name in columns]
         found: list[Row] = [
             row
             for rows in connection.stream(self._texts, people=people)
             for row in rows
-            if any(row[place] and holding(needles, row[place]) for place in places)
+            if any(tells(row[place]) for place in places)
         ]
         for row in found:
             changed = {
                 name: cleared(needles, row[place], hashed)
                 for name, place in zip(columns, places, strict=True)
-                if row[place] and holding(needles, row[place])
+                if tells(row[place])
             }
             self._write(connection, dict(zip(self.table.key, row, strict=False)), changed)
 
@@ -228,15 +309,12 @@ class PersonalRows:
 
 def cleared(needles: Collection[Needle], text: str, hashed: Callable[[str], str]) -> str:
     """Return a text, or every text within it if it is JSON, by its hash where a needle stands."""
-    if text[:1] in ("{", "["):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return hashed(text)
-        clear = without(needles, value, hashed)
-        told = json.dumps(clear, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        return told if not holding(needles, told) else hashed(text)
-    return hashed(text)
+    value = as_json(text)
+    if value is None:
+        return hashed(text)
+    # Never as a whole: whoever reads JSON there still has to find JSON.
+    clear = without(needles, value, hashed)
+    return json.dumps(clear, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def _plain(of: ColumnElement[Any], is_sqlite: bool) -> ColumnElement[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Executable, Select, bindparam, func, insert, literal, null, select
 
 from crmcore.domain.arguments import listed
@@ -25,6 +25,7 @@ from crmcore.persistence.ids import next_ids
 from crmcore.persistence.messages import broadcast, message, message_ids
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole, Words
+from crmcore.services.erased import erased_among, refuse_erased
 from crmcore.services.identity import Known
 from crmcore.services.judging import Judging
 from crmcore.services.registration import Name, Owner
@@ -121,6 +122,7 @@ class Planning:
             return []
         connection = unit.connection
         owners = self._owners(connection, drafts)
+        drafts = _to_somebody(connection, drafts, owners, plugin)
         self._refuse_broadcasts(connection, plugin, {draft.key for draft in drafts})
         found = self._existing_of(connection, plugin, drafts, owners)
         wanted: dict[tuple[str, int], tuple[MessageDraft, Owner]] = {}
@@ -221,14 +223,15 @@ class Planning:
         row = (plugin, draft.key, draft.purpose, draft.channel, 0, unit.now, None, unit.actor, body)
         if not connection.insert_rows(self._insert_broadcast, [row]):
             return None
+        # Locked, so that nobody is merged, or says no, between here and the commit.
+        asked = self._asked(connection, audience)
+        given = self._runtime.identity.look_up(connection, (), asked).given
+        # Asked under the lock: whoever plans one for somebody of them has it, too.
         if connection.execute(_any_message, owner=plugin, key=draft.key):
             raise InputError(
                 f"{draft.key!r} is the key of messages that were planned one by one; another key "
                 "is expected"
             )
-        # Locked, so that nobody is merged, or says no, between here and the commit.
-        asked = self._asked(connection, audience)
-        given = self._runtime.identity.look_up(connection, (), asked).given
         customers = {owner.customer_id for owner in given.values()}
         size = connection.change(
             self._spread,
@@ -241,6 +244,7 @@ class Planning:
             priority=draft.priority,
             planned=unit.now,
             earliest=unit.now if draft.not_before is None else draft.not_before,
+            wished=draft.not_before,
             latest=draft.not_after,
         )
         connection.change(_count, plugin_of=plugin, key_of=draft.key, size=size)
@@ -285,6 +289,29 @@ _count = (
 )
 
 
+def _to_somebody(
+    connection: Connection, drafts: Sequence[MessageDraft], owners: Sequence[Owner], plugin: str
+) -> list[MessageDraft]:
+    """
+    Return *drafts*, without what they say to somebody the shop has forgotten.
+
+    The shop is told that nothing can be said to them; a plugin, which may answer to what came in
+    late, is not: what it wants to say is withheld, and nobody keeps it.
+
+    Raises:
+        ErasedError: If it is the shop's own.
+    """
+    customers = {owner.customer_id for owner in owners}
+    if not plugin:
+        refuse_erased(connection, customers, "no message can be sent")
+        return [*drafts]
+    gone = erased_among(connection, customers)
+    return [
+        evolve(draft, content=Content()) if owner.customer_id in gone else draft
+        for draft, owner in zip(drafts, owners, strict=True)
+    ]
+
+
 def _row_of(
     unit: Unit,
     message_id: int,
@@ -309,6 +336,7 @@ def _row_of(
         "state": "planned",
         "planned_at": unit.now,
         "not_before": unit.now if not_before is None else not_before,
+        "earliest": not_before,
         "not_after": not_after if ends is None else ends,
         "attempt": 0,
         "caused_by": draft.caused_by,
@@ -337,6 +365,7 @@ def _spread(portable: Portable) -> Executable:
         "state": literal("planned"),
         "planned_at": bindparam("planned", type_=Whole),
         "not_before": bindparam("earliest", type_=Whole),
+        "earliest": bindparam("wished", type_=Whole),
         "not_after": bindparam("latest", type_=Whole),
         "attempt": literal(0),
     }

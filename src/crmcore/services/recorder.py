@@ -140,6 +140,11 @@ class Recorder:
         says_consent = concerns(encoded)
         if says_consent:
             encoded = self._consents.completed(unit, encoded)
+        if bounces.concerns(encoded):
+            self._bounces.lock(unit, encoded)
+        former = None
+        if unit.opening.erasures and origin == "observed":
+            former = self._late_facts.former(unit, encoded)
         batch = self._runtime.ledger.append(
             unit.connection,
             encoded,
@@ -147,6 +152,7 @@ class Recorder:
             now=unit.now,
             origin=origin,
             rate=rate,
+            former=former,
         )
         if unit.opening.erasures:
             batch = self._late_facts.settle(unit, batch)

@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, bindparam, func, or_, select, update
 
 from crmcore.domain.clock import ONE_DAY
 from crmcore.domain.retention import RetentionSettings
+from crmcore.persistence import searching
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.settings import read_setting, write_setting
@@ -116,6 +117,7 @@ class Retention:
         """Empty the next batch; returns its last interaction, and how many of each kind."""
         assert self._overdue is not None
         connection, values = unit.connection, self._values(unit)
+        searching.overwrite(connection)
         rows = connection.execute(self._overdue, beyond=beyond, **values)
         self._runtime.identity.lock(connection, {row[2] for row in rows})
         # Again: one of them may have been merged into somebody on hold until they were locked.
@@ -138,8 +140,10 @@ class Retention:
         for kind, count in self.empty():
             yield Portion(work=f"retention of {kind}", done=count)
         with self._begin() as unit:
+            searching.overwrite(unit.connection)
             self._forget_again(unit)
             write_setting(unit.connection, LAST, day)
+        searching.empty_log(self._runtime.database)
 
     def _due(self) -> str | None:
         """Return the civil day, unless it was done today, or there is nothing to do on any."""

@@ -31,7 +31,7 @@ from crmcore.domain.role import (
     Role,
     Staff,
 )
-from crmcore.domain.task import needed_text
+from crmcore.domain.task import Task, needed_text
 from crmcore.errors import ConfigurationError, CrmError, NotFoundError, nearest
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer, identifier
@@ -45,7 +45,6 @@ from crmcore.services.runtime import Runtime
 from crmcore.services.tasks import Rule
 
 _NOW: Final[ColumnElement[int]] = bindparam("now", type_=Whole)
-_FAMILY: Final = ("household_of", "child_of")
 
 
 @frozen(kw_only=True)
@@ -85,9 +84,16 @@ class Rights:
         """Return whether any grant has the action, for whatever fields and customers."""
         return any(action in each.actions for each in self.granted)
 
-    def is_unlimited(self, action: str) -> bool:
-        """Return whether some grant has the action for all customers."""
-        return any(action in each.actions and each.rule is None for each in self.granted)
+    def is_unlimited(self, action: str, name: str | None = None) -> bool:
+        """Return whether some grant has the action for all customers, on the field if one is."""
+        return any(
+            action in each.actions and each.rule is None and (name is None or name in each.fields)
+            for each in self.granted
+        )
+
+    def has(self, each: Task) -> bool:
+        """Return whether a task is the member's, or one of their teams'."""
+        return each.owner == self.name or each.owner in self.staff.teams
 
     def fields_of(
         self, connection: Connection, action: str, customers: Iterable[int], now: int
@@ -116,15 +122,19 @@ class Rights:
         }
 
     def own(self, connection: Connection) -> set[int]:
-        """Return the records that are closed to the member: their own, and their family's."""
+        """
+        Return the records that are closed to the member: their own, and their family's.
+
+        These are the household, whoever of it is named as whose, and children and parents of it.
+        """
         if not self.points:
             return set()
-        mine = {row[0] for row in connection.execute(self._own)}
-        rows = connection.execute(
-            connection.database.once("family", lambda: _family(connection)),
-            mine=json_list(sorted(mine)),
-        )
-        return mine | {end for row in rows for end in row}
+        found: set[int] = set()
+        newest = {row[0] for row in connection.execute(self._own)}
+        while newest:  # a household of two steps is asked for three times
+            found |= newest
+            newest = _ends(connection, "household_of", newest) - found
+        return found | _ends(connection, "child_of", found)
 
     def page(self, connection: Connection, *, after: int, most: int, now: int) -> list[int]:
         """Return the next customers the member may list, by id."""
@@ -290,11 +300,18 @@ def _any_of(rights: Rights, action: str, name: str) -> ColumnElement[bool]:
     return _union(rights.granted, rights.rules, action, name)
 
 
-def _family(connection: Connection) -> Select[Any]:
+def _ends(connection: Connection, name: str, customers: Collection[int]) -> set[int]:
+    """Return whom a relation ties to one of the customers, and those of them it ties."""
+    statement = connection.database.once("related to many", lambda: _related(connection))
+    rows = connection.execute(statement, name=name, these=json_list(sorted(customers)))
+    return {end for row in rows for end in row}
+
+
+def _related(connection: Connection) -> Select[Any]:
     is_in = connection.database.portable.is_in
-    theirs = or_(is_in(relation.c.customer_id, "mine"), is_in(relation.c.other_id, "mine"))
+    theirs = or_(is_in(relation.c.customer_id, "these"), is_in(relation.c.other_id, "these"))
     ends = select(relation.c.customer_id, relation.c.other_id)
-    return ends.where(relation.c.relation.in_(_FAMILY), theirs)
+    return ends.where(relation.c.relation == bindparam("name"), theirs)
 
 
 def _known(what: str, names: Iterable[str], known: Collection[str]) -> list[str]:

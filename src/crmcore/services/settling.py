@@ -32,6 +32,7 @@ from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.encoding import Encoded
 from crmcore.services.erased import erased_among
 from crmcore.services.messages import MessageService
+from crmcore.services.owners import owners_of
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 from crmcore.services.withholding import UNDELIVERABLE, withhold
@@ -140,7 +141,7 @@ class Settling:
     ) -> list[Encoded]:
         """Note what became of messages; returns what is to be recorded of it."""
         connection = unit.connection
-        standing = self._locked(connection, [handed.message.id for handed, _ in results])
+        standing = self._locked(connection, results)
         erased = frozenset[int]()
         if unit.opening.erasures:
             erased = frozenset(erased_among(connection, {at[1] for at in standing.values()}))
@@ -159,16 +160,24 @@ class Settling:
         connection.change_many(_note_attempt, attempts)
         connection.change_many(_settle, rows)
         self._withhold(unit, done, standing)
-        self.tell(unit, [(each.handed.message, "handed") for each in done])
+        self.tell(unit, [(m, standing[m.id][2]) for each in done for m in [each.handed.message]])
         return [encoded for each in done for encoded in self._facts(each, unit.now)]
 
-    def _locked(self, connection: Connection, messages: Sequence[int]) -> dict[int, Any]:
-        """Return how messages stand, their customers locked, whoever they are by now."""
-        listed = json_list(messages)
+    def _locked(
+        self, connection: Connection, results: Sequence[tuple[Handed, Outcome]]
+    ) -> dict[int, Any]:
+        """
+        Return how messages stand, their customers locked, whoever they are by now.
+
+        With them is locked who else has an address at which nothing will ever arrive.
+        """
+        listed = json_list([handed.message.id for handed, _ in results])
+        dead = {handed.message.id for handed, outcome in results if _is_dead(outcome)}
         for _ in range(_MOST_LOOKS):
             rows = connection.execute(self._standing, messages=listed)
             owners = {row[1] for row in rows}
-            self._runtime.identity.lock(connection, owners)
+            points = {row[4] for row in rows if row[0] in dead and row[4] is not None}
+            self._runtime.identity.lock(connection, owners | owners_of(connection, points))
             rows = connection.execute(self._standing, messages=listed)
             if {row[1] for row in rows} <= owners:
                 return {row[0]: row for row in rows}
@@ -176,15 +185,12 @@ class Settling:
 
     def _withhold(self, unit: Unit, done: Iterable[Settled], standing: dict[int, Any]) -> None:
         """Let nothing more go to contact points at which nothing will ever arrive."""
-        points: dict[str, set[int]] = {}
-        for each in done:
-            if isinstance(each.outcome, Failed) and each.outcome.undeliverable:
-                row = standing[each.handed.message.id]
-                if row[4] is not None:
-                    points.setdefault(row[4], set()).add(row[1])
+        dead = [standing[each.handed.message.id] for each in done if _is_dead(each.outcome)]
+        points = {row[4] for row in dead if row[4] is not None}
         if points:
             withhold(unit.connection, points, reason=UNDELIVERABLE, since=unit.now, actor=CORE)
-            self._messages.rejudge(unit, {c for owners in points.values() for c in owners})
+            owners = owners_of(unit.connection, points)
+            self._messages.rejudge(unit, owners | {row[1] for row in dead})
 
     def tell(self, unit: Unit, changed: Sequence[tuple[Message, State]]) -> None:
         """Tell plugins what became of messages, given with the state they were in."""
@@ -231,6 +237,11 @@ class Settling:
             payload=payload,
         )
         return [self._runtime.ledger.encode(draft, decided=True)]
+
+
+def _is_dead(outcome: Outcome) -> bool:
+    """Return whether nothing will ever arrive where a message went."""
+    return isinstance(outcome, Failed) and outcome.undeliverable
 
 
 def _still_counts(at: Sequence[Any], handed: Handed, outcome: Outcome) -> bool:

@@ -24,6 +24,7 @@ from crmcore.persistence.customers import customer
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.tasks import task
 from crmcore.services import tasks
+from crmcore.services.erased import refuse_erased
 from crmcore.services.people import People
 from crmcore.services.portion import Begin, Portion, retried
 from crmcore.services.recorder import Recorder
@@ -62,6 +63,7 @@ class TaskService:
         """Add a task of the shop's own; one of its key that is there is returned as it is."""
         (draft,) = tasks.checked([draft])
         owner = self._people.owner_of(unit, draft.customer)
+        refuse_erased(unit.connection, [owner.customer_id], "no task can be added")
         (added,), facts = tasks.add_tasks(
             self._runtime,
             unit.connection,
@@ -126,22 +128,22 @@ class TaskService:
         facts = tasks.latest_of(self._runtime, unit.connection, customers, min(latest, _LARGEST))
         return [TaskView(task=each, latest=facts.get(each.customer_id, ())) for each in found]
 
-    def _open(self, unit: Unit, task_id: int) -> Task:
-        """Return a task that is to be done, its customer locked."""
+    def locked(self, unit: Unit, task_id: int) -> Task:
+        """Return a task, its customer locked until the transaction ends."""
         found = self.find(unit, task_id)
         for _ in range(_LOOKS):
             self._runtime.identity.lock(unit.connection, [found.customer_id])
             seen, found = found, self.find(unit, task_id)
             if found.customer_id == seen.customer_id:
-                break
-        else:
-            raise RetryTransaction(f"the customer of task {task_id} was merged while it was locked")
+                return found
+        raise RetryTransaction(f"the customer of task {task_id} was merged while it was locked")
+
+    def _open(self, unit: Unit, task_id: int) -> Task:
+        """Return a task that is to be done, its customer locked."""
+        found = self.locked(unit, task_id)
         if not found.is_open:
             by = f" by {found.done_by}" if found.done_by else ""
-            raise InputError(
-                f"task {task_id} was finished before{by}, with the outcome {found.outcome!r}; "
-                "an open task is expected"
-            )
+            raise InputError(f"task {task_id} was finished before{by}; an open task is expected")
         return found
 
     def _change(self, unit: Unit, after: Task, kind: str, payload: dict[str, Any]) -> Task:

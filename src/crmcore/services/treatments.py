@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
+from sqlalchemy import case, column
 
 from crmcore.domain.privacy import GONE, Fate
+from crmcore.domain.task import DONE, DROPPED, MERGED
 
 
 @frozen(kw_only=True)
@@ -33,6 +35,11 @@ class Treatment:
 _FACTS: Final = "what happened and for how much stays, so that sums stay right; it names nobody"
 _DERIVED: Final = "it follows from facts that name nobody any more"
 
+_OUTCOME: Final = case(
+    (column("outcome").not_in((DONE, DROPPED, MERGED)), GONE), else_=column("outcome")
+)
+"""What staff say of a task in words of their own may name somebody."""
+
 TREATMENTS: Final[Mapping[str, Treatment]] = {
     "crm_customer": Treatment(
         "anonymised", "a number that nobody is known by, so that what is counted stays right"
@@ -45,7 +52,9 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
         cleared=("source_key", "actor", "subject", "thread", "touch", "payload"),
     ),
     "crm_line": Treatment(
-        "kept", "which products were bought; it names nobody", cleared=("line_key", "undoes")
+        "kept",
+        "which products were bought; it names nobody",
+        cleared=("line_key", "undoes", "product", "variant", "category"),
     ),
     "crm_stage": Treatment("kept", _DERIVED, cleared=("subject", "last_source_key", "reason")),
     "crm_stage_change": Treatment("kept", _DERIVED, cleared=("subject", "reason", "evidence")),
@@ -57,6 +66,7 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
         "that two were one stays, and can no longer be undone",
         owners=("survivor_id", "merged_id"),
         emptied={"shelved": "{}", "reason": None},
+        cleared=("actor", "undone_by"),
     ),
     "crm_moved": Treatment("kept", "numbers of facts that a merge moved"),
     "crm_match": Treatment("erased", owners=("customer_id", "other_id")),
@@ -80,8 +90,8 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
     "crm_task": Treatment(
         "anonymised",
         "that there was something to do, and who did it",
-        emptied={"title": GONE, "note": None, "reason": None},
-        cleared=("task_key",),
+        emptied={"title": GONE, "note": None, "reason": None, "outcome": _OUTCOME},
+        cleared=("task_key", "done_by"),
     ),
     "crm_access": Treatment(
         "anonymised",

@@ -23,6 +23,7 @@ from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.settings import raise_setting
 from crmcore.services import faults, tasks, timers
 from crmcore.services.encoding import Encoded
+from crmcore.services.erased import erased_among
 from crmcore.services.folds import facts_recorded_before, own_source
 from crmcore.services.opening import TIME_RUN, Opening
 from crmcore.services.registration import Owner
@@ -200,10 +201,16 @@ class PluginContext:
         runtime = self._unit.runtime
         owners = [task_about(draft) for draft in tasks.checked(drafts)]
         given = runtime.identity.look_up(self._connection, (), set(owners)).given if owners else {}
+        # Of somebody the shop has forgotten it is told late facts; there is nothing to do for them.
+        gone = erased_among(self._connection, {each[0] for each in given.values()})
         found, facts = tasks.add_tasks(
             runtime,
             self._connection,
-            [(draft, Owner(*given[owner])) for draft, owner in zip(drafts, owners, strict=True)],
+            [
+                (draft, Owner(*given[owner]))
+                for draft, owner in zip(drafts, owners, strict=True)
+                if given[owner][0] not in gone
+            ],
             plugin=self._plugin.name,
             actor=None,
             now=self._unit.now,

@@ -10,12 +10,13 @@ from attrs import define, field
 from sqlalchemy import select
 
 from crmcore.domain.privacy import Found, Verification
-from crmcore.domain.spelling import SHORTEST, Needle, Needles, as_bytes
+from crmcore.domain.spelling import SHORTEST, Needle, Needles, as_bytes, holding
 from crmcore.persistence import searching
 from crmcore.persistence.catalogue import plugin_table
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.database import Database
 from crmcore.persistence.searching import Searched
+from crmcore.services.access import NOBODY
 from crmcore.services.erased import reason_to_keep
 from crmcore.services.treatments import TREATMENTS
 
@@ -52,6 +53,7 @@ class Search:
     """Those that stand in some row for a reason, so that they stand in the files, too."""
 
     unverified: list[str] = field(factory=list)
+    is_complete: bool = True
 
     def note(self, where: str, why: str, needles: Iterable[Needle]) -> None:
         found = self.left if why == LEFT else self.elsewhere
@@ -66,6 +68,7 @@ class Search:
             left=_found(self.left),
             elsewhere=_found(self.elsewhere),
             unverified=tuple(self.unverified),
+            is_complete=self.is_complete,
         )
 
 
@@ -104,9 +107,10 @@ def _search_tables(connection: Connection, search: Search) -> None:
     policies: dict[str, str] = dict(connection.execute(_policies))
     for table in searching.tables(connection):
         owners = _owners(connection, table)
-        for whose, said in searching.read(connection, table, owners):
+        for owned, said in searching.read(connection, table, owners):
+            whose = [each for each in owned if each != NOBODY]
             for place, value in enumerate(said):
-                found = _needles_in(search.needles.all, value)
+                found = _needles_in(search.needles.all, value, search.present)
                 if found:
                     where = f"{table.name}.{table.columns[place]}"
                     _judge(search, table.name, where, whose, found, policies)
@@ -124,13 +128,16 @@ def _owners(connection: Connection, table: Searched) -> tuple[str, ...]:
     return ("customer_id",) if "customer_id" in there else ()
 
 
-def _needles_in(needles: Sequence[Needle], value: Any) -> list[Needle]:
+def _needles_in(needles: Sequence[Needle], value: Any, present: set[str]) -> list[Needle]:
     if isinstance(value, bytes | memoryview):
         value = bytes(value).decode("utf-8", "replace")
     if not isinstance(value, str) or len(value) < SHORTEST:
         return []
+    found = holding(needles, value)
+    # As a number in JSON it is nobody's, and yet stands in the bytes.
     folded = value.lower()
-    return [each for each in needles if each.is_in(folded)]
+    present.update(each.text for each in needles if each.is_in(folded))
+    return found
 
 
 def _judge(
@@ -180,6 +187,7 @@ def _search_files(search: Search, files: Sequence[Path]) -> None:
             found = searching.found_in(path, wanted)
         except OSError as error:
             search.unverified.append(f"the file {path.name}: {error.strerror}")
+            search.is_complete = False
             continue
         search.files += 1
         if found:
@@ -211,6 +219,7 @@ def _search_database(database: Database, search: Search) -> None:
         if is_alone and telling:
             search.note(name, LEFT, telling)
         elif not is_alone:
+            search.is_complete = False
             search.unverified.append(
                 f"the file {name}: another process reads it, so that deleted bytes are still "
                 "there; do it again when none does"
@@ -227,13 +236,20 @@ def rewrite(database: Database) -> Verification:
     """
     Write a SQLite database anew, where nobody knows any more what to look for.
 
-    So it is when a process ended between an erasure and its verification: what the person was
-    known by is gone with the erasure.
+    So it is where a verification could not be done to the end, as another process read the
+    database, or one ended too early: what the person was known by is gone with the erasure.
     """
     unverified = ["what the person was known by is gone, so that nothing could be looked for"]
+    is_complete = True
     if not database.portable.is_sqlite:
         unverified.append(_SERVER)
     elif not database.is_in_memory and not searching.write_anew(database):
-        unverified.append("another process has the database, so that it was not written anew")
+        unverified.append(
+            "another process has the database, so that it was not written anew; do it again when "
+            "none does"
+        )
+        is_complete = False
     unverified += [_BACKUPS, _LOGS]
-    return Verification(searched=0, tables=0, files=0, unverified=tuple(unverified))
+    return Verification(
+        searched=0, tables=0, files=0, unverified=tuple(unverified), is_complete=is_complete
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select, update
 
 from crmcore.domain.consent import ANY, NARROWING, ConsentEntry, standing_of
+from crmcore.domain.spelling import Needle, holding
 from crmcore.persistence.connection import Connection
-from crmcore.persistence.consent import consent
+from crmcore.persistence.consent import consent, withheld
 from crmcore.persistence.portable import json_list
 from crmcore.services import withholding
 from crmcore.services.unit import Unit
@@ -18,6 +19,14 @@ UNSOLICITED: Final = "unsolicited"
 ERASED: Final = "erased"
 WITHDRAWN: Final = "withdrawn"
 
+_actors: Final = tuple(
+    (
+        select(who).where(who.is_not(None)).distinct(),
+        update(withheld).where(who == bindparam("was")).values({who: bindparam("hashed")}),
+    )
+    for who in (withheld.c.actor, withheld.c.lifted_by)
+)
+
 
 def withhold_erased(unit: Unit, people: Sequence[int], points: Sequence[str]) -> None:
     """
@@ -25,7 +34,8 @@ def withhold_erased(unit: Unit, people: Sequence[int], points: Sequence[str]) ->
 
     Only a consent of their own, given afterwards, opens them again; an imported one does not.
     """
-    rows = [_row(unit, point, ANY, UNSOLICITED, ERASED, unit.now) for point in points]
+    now = withholding.since_grants(unit.connection, points, unit.now)
+    rows = [_row(unit, point, ANY, UNSOLICITED, ERASED, now) for point in points]
     entries = _entries(unit.connection, people)
     for point in points:
         for channel, purpose, since in _refused(entries, point):
@@ -40,6 +50,19 @@ def withhold_erased(unit: Unit, people: Sequence[int], points: Sequence[str]) ->
                 )
             )
     withholding.write(unit.connection, list({row[:4]: row for row in rows}.values()))
+
+
+def clear_actors(
+    connection: Connection, needles: Collection[Needle], hashed: Callable[[str], str]
+) -> None:
+    """Put its hash where the person themself is who had a point withheld, or lifted."""
+    for find, change in _actors:
+        changed = [
+            {"was": actor, "hashed": hashed(actor)}
+            for (actor,) in connection.execute(find)
+            if holding(needles, actor)
+        ]
+        connection.change_many(change, changed)
 
 
 def _row(

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, case, func, null, or_, select, update
 
-from crmcore.domain.consent import ANY
+from crmcore.domain.consent import ANY, WIDENING
 from crmcore.persistence.connection import Connection
-from crmcore.persistence.consent import withheld
+from crmcore.persistence.consent import consent, withheld
+from crmcore.persistence.portable import json_hashes
 from crmcore.persistence.schema import Whole
 
 UNSOLICITED: Final = "unsolicited"
@@ -91,24 +92,61 @@ def withhold(
     Whoever calls this has the customers locked whose points they are, and judges their messages
     anew; see `crmcore.services.consent.ConsentService.withhold`.
     """
-    wide = WIDTH[reason] if purpose is None else purpose
-    rows = [(p, channel, wide, reason, since, until, actor, None, None) for p in sorted({*points})]
+    rows = [
+        entry(point, reason, since, channel=channel, purpose=purpose, until=until, actor=actor)
+        for point in sorted({*points})
+    ]
     write(connection, rows)
 
 
+def entry(
+    point: str,
+    reason: str,
+    since: int,
+    *,
+    channel: str = ANY,
+    purpose: str | None = None,
+    until: int | None = None,
+    actor: str | None = None,
+) -> tuple[Any, ...]:
+    """Return a row for `write`; without a purpose it is as wide as its reason."""
+    wide = WIDTH[reason] if purpose is None else purpose
+    return (point, channel, wide, reason, since, until, actor, None, None)
+
+
+def since_grants(connection: Connection, points: Iterable[str], now: int) -> int:
+    """Return from when on nothing goes to points: after every grant there has been for them."""
+
+    def build() -> Any:
+        return select(func.max(consent.c.occurred_at)).where(
+            connection.database.portable.is_hash(consent.c.point, "points"),
+            consent.c.effect.in_(sorted(WIDENING)),
+        )
+
+    statement = connection.database.once("grants of points", build)
+    found = connection.execute(statement, points=json_hashes(points))[0][0]
+    return max(now, found or now)
+
+
 def write(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write whole rows; of two with the same key the later *since* stands, and is not lifted."""
+    """Write whole rows; of two with the same key the later *since* and *until* stand, unlifted."""
     database = connection.database
 
     def build() -> Any:
         statement = database.portable.insert(withheld)
         greatest = func.max if database.portable.is_sqlite else func.greatest
         new = statement.excluded
+        # Of two that stand the one that ends later; what ended, or was lifted, begins anew.
+        over = (withheld.c.lifted_at.is_not(None)) | (withheld.c.until <= new.since)
+        endless = withheld.c.until.is_(None) | new.until.is_(None)
+        until = case(
+            (over, new.until), (endless, null()), else_=greatest(withheld.c.until, new.until)
+        )
         return statement.on_conflict_do_update(
             index_elements=list(withheld.primary_key.columns.keys()),
             set_={
                 "since": greatest(withheld.c.since, new.since),
-                "until": new.until,
+                "until": until,
                 "actor": new.actor,
                 "lifted_at": None,
                 "lifted_by": None,

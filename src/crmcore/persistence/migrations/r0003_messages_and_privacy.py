@@ -54,6 +54,7 @@ def _customers(op: Operations) -> None:
     op.add_column("crm_customer", _whole("bucket", nullable=True))
     op.add_column("crm_customer", _whole("erased_at", nullable=True))
     op.add_column("crm_identifier", _text("point", nullable=True))
+    op.create_index("crm_identifier_point", "crm_identifier", ["point"])
     op.execute(
         "INSERT INTO crm_setting (setting, setting_value) "
         "SELECT 'points', 'missing' WHERE EXISTS (SELECT 1 FROM crm_customer)"
@@ -96,11 +97,12 @@ def _consent(op: Operations) -> None:
         "crm_brake",
         _whole("customer_id"),
         _whole("interaction_id"),
+        _whole("merge_id"),
         _text("brake"),
         _whole("is_set"),
         _whole("occurred_at"),
         _whole("until", nullable=True),
-        PrimaryKeyConstraint("customer_id", "interaction_id"),
+        PrimaryKeyConstraint("customer_id", "interaction_id", "merge_id"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -131,6 +133,7 @@ def _messages(op: Operations) -> None:
         _text("reason", nullable=True),
         _whole("planned_at"),
         _whole("not_before"),
+        _whole("earliest", nullable=True),
         _whole("not_after", nullable=True),
         _text("point", nullable=True),
         _whole("attempt"),

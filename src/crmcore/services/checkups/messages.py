@@ -10,7 +10,7 @@ from crmcore.services.reconcile import differences
 
 _CURES: Final = {
     "lease": "run `crm worker`: it finds out what became of them",
-    "plugin": "switch the plugin on, or stop what it planned: `crm messages --help`",
+    "plugin": "switch the plugin on: what it planned waits for it",
     "channel": "switch on a plugin that delivers on it, such as [plugins.files]",
 }
 _MISTAKE: Final = "somebody wrote to these tables by hand, or it is a mistake of ours: report it"

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import text
 
 from crmcore.domain.clock import SECOND
-from crmcore.services.checkups.finding import Finding, Patient, lasted
+from crmcore.services.checkups.finding import Finding, Patient, counted, lasted
 
 HELD: Final = 60
 """Seconds after which a transaction that writes is one that holds others back."""
@@ -20,6 +20,11 @@ _WRITERS: Final = text(
     "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
     f"AND xact_start < clock_timestamp() - interval '{HELD} seconds' "
     "ORDER BY xact_start"
+)
+# Of whom nothing is shown but that they are there, to whoever may not read all statistics.
+_HIDDEN: Final = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname IS NOT NULL AND usename IS NOT NULL "
+    "AND query = '<insufficient privilege>'"
 )
 _PREPARED: Final = text(
     "SELECT gid, CAST(extract(epoch FROM clock_timestamp() - prepared) AS bigint) "
@@ -49,6 +54,15 @@ def check_cursors_held(patient: Patient) -> Iterable[Finding]:
             f"{lasted(seconds * SECOND)} ({state}), so after_ hooks are told nothing that was "
             "committed since",
             cure=f"let it end; if it is forgotten: SELECT pg_terminate_backend({pid})",
+        )
+    ((hidden,),) = patient.connection.execute(_HIDDEN)
+    if hidden:
+        yield Finding(
+            "note",
+            check="cursors",
+            found=f"could not look at {counted(hidden, 'session')} of other users, one of which "
+            "may keep after_ hooks from being told what was committed",
+            cure="give the database's user the right to look, which is pg_read_all_stats",
         )
     for name, seconds in patient.connection.execute(_PREPARED):
         yield Finding(

@@ -22,6 +22,7 @@ _catalogue = select(
     plugin_table.c.merge_policy,
     plugin_table.c.export_policy,
     plugin_table.c.erase_policy,
+    plugin_table.c.derived,
 ).order_by(plugin_table.c.plugin, plugin_table.c.table_name)
 
 
@@ -31,13 +32,13 @@ def check_tables(patient: Patient) -> Iterable[Finding]:
     yield from _core(patient, there)
     known = {plugin.name for plugin in patient.assembly}
     catalogued = patient.connection.execute(_catalogue)
-    for plugin, table, merge, export, erase in catalogued:
+    for plugin, table, merge, export, erase, derived in catalogued:
         if table not in there:
             yield Finding(
                 "fault",
                 check=CHECK,
                 found=f"table {table} of plugin {plugin!r} is in the catalogue and not there",
-                cure="restore it from a backup; a derived one comes back with `crm rebuild`",
+                cure=_come_back(plugin, is_derived=bool(derived), is_on=plugin in known),
             )
         elif plugin not in known:
             yield Finding(
@@ -58,6 +59,14 @@ def check_tables(patient: Patient) -> Iterable[Finding]:
                 "merge, export or erasure reaches it",
                 cure="give it another name, or make it the table of a plugin, with its policies",
             )
+
+
+def _come_back(plugin: str, *, is_derived: bool, is_on: bool) -> str:
+    if not is_derived:
+        return "restore it from a backup: nothing else knows what it held"
+    if not is_on:
+        return f"add [plugins.{plugin}]: it is derived, and is made anew at the next start"
+    return f"`crm rebuild {plugin}`: it is derived, and is made anew from the ledger"
 
 
 def _core(patient: Patient, there: set[str]) -> Iterable[Finding]:

@@ -104,7 +104,7 @@ def check_lag(patient: Patient) -> Iterable[Finding]:
                 check="lag",
                 found=f"plugin {plugin!r} has {counted(behind[plugin] or 0, 'interaction')} to be "
                 f"told of, the oldest recorded {lasted(waited)} ago",
-                cure="run `crm worker`; if one runs, look at `crm plugins faults` of the plugin"
+                cure="run `crm worker`; if one runs, see in `crm status` what failed last"
                 if is_on
                 else "nothing is needed; it goes on from there when it is switched on",
             )

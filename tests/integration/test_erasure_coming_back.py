@@ -1,0 +1,190 @@
+"""Those who come back after they were erased, and what comes late about them."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from crmcore_tiering import Tiering
+
+from crmcore import Crm, Draft, Identifier, Money, VirtualClock
+from crmcore.domain.clock import DAY, to_datetime
+from crmcore.errors import InputError
+from tests.support.databases import shop_file
+from tests.support.histories import START, instant
+from tests.support.making import rows
+from tests.support.merging import difference, dump
+
+ADA = Identifier("email", "ada@example.com")
+BEA = Identifier("email", "bea@example.com")
+PHONE = Identifier("phone", "+4930123456789")
+HANDLE = Identifier("handle", "adalove77")
+
+
+@contextmanager
+def shop(url):
+    clock = VirtualClock(instant(START))
+    with Crm(url, plugins=[Tiering()], clock=clock, secret="s") as crm:
+        yield crm
+
+
+@pytest.fixture
+def crm(tmp_path):
+    with shop(shop_file(tmp_path)) as opened:
+        yield opened
+
+
+def drafted(key, *who, **values):
+    return Draft(
+        "order.placed",
+        identifiers=who or (ADA,),
+        amount=Money(1000, "EUR"),
+        source_key=key,
+        subject=f"order:{key}",
+        payload={"order": key},
+        **values,
+    )
+
+
+def pass_days(crm, days=1):
+    clock = crm.runtime.clock
+    clock.advance_to(clock.now() + days * DAY)
+
+
+def owners(crm):
+    found = rows(crm, "SELECT source_key, customer_id, amount_minor FROM crm_interaction")
+    return {key: (who, amount) for key, who, amount in found}
+
+
+def test_who_came_back_can_be_erased_again(crm):
+    """A webhook with their name in its key counts once, and is nothing that stands in the way."""
+    first = crm.record(drafted("adalove77/1", ADA, HANDLE))
+    crm.erase(ADA)
+    pass_days(crm)
+    back = crm.record(drafted("new", ADA, HANDLE))
+    pass_days(crm)
+
+    again = crm.record(drafted("adalove77/1", ADA, HANDLE))
+
+    assert (first.id, first.customer_id) == (again.id, again.customer_id)
+    assert crm.erase(ADA).customer_id == back.customer_id
+    assert [(2,)] == rows(crm, "SELECT count(*) FROM crm_interaction")
+
+
+def test_a_late_cancellation_takes_what_the_order_brought(crm):
+    """It needs no amount, and goes to who they were; the batch it came in is recorded whole."""
+    old = crm.record(drafted("a")).customer_id
+    crm.erase(ADA)
+    pass_days(crm)
+    cancelled = Draft("order.cancelled", identifiers=(ADA,), source_key="c", subject="order:a")
+
+    crm.record_many([drafted("b", BEA), cancelled])
+
+    assert (old, -1000) == owners(crm)["c"]
+    assert crm.find_customer(ADA) is None
+    unknown = Draft("order.cancelled", identifiers=(ADA,), source_key="d", subject="order:z")
+    with pytest.raises(InputError, match="no order 'order:z' of this customer"):
+        crm.record(unknown)
+
+
+def test_a_late_cancellation_of_an_order_named_after_them(crm):
+    """Its subject is found by its hash, and kept as that."""
+    old = crm.record(drafted("adalove77/1", ADA, HANDLE)).customer_id
+    crm.erase(ADA)
+    pass_days(crm)
+
+    crm.record(
+        Draft("order.cancelled", identifiers=(ADA,), source_key="c", subject="order:adalove77/1")
+    )
+
+    assert (old, -1000) == owners(crm)["c"]
+    subjects = rows(crm, "SELECT DISTINCT subject FROM crm_interaction")
+    assert [True] == [subject.startswith("hash:") for (subject,) in subjects]
+
+
+def test_late_facts_go_to_the_life_they_are_of(crm):
+    """Of two former lives, to the one that has the order, or in which it happened."""
+    one = crm.record(drafted("a")).customer_id
+    then = crm.runtime.clock.now()
+    pass_days(crm)
+    crm.erase(ADA)
+    pass_days(crm)
+    two = crm.record(drafted("b")).customer_id
+    pass_days(crm)
+    crm.erase(ADA)
+    pass_days(crm)
+
+    for key, subject in (("of a", "order:a"), ("of b", "order:b")):
+        crm.record(
+            Draft(
+                "order.refunded",
+                identifiers=(ADA,),
+                amount=Money(100, "EUR"),
+                source_key=key,
+                subject=subject,
+            )
+        )
+    crm.record(Draft("order.delivered", identifiers=(ADA,), source_key="of the last"))
+    crm.record(drafted("of the first", occurred_at=to_datetime(then + 1)))
+
+    found = {key: who for key, (who, _) in owners(crm).items()}
+    assert {
+        "a": one,
+        "b": two,
+        "of a": one,
+        "of b": two,
+        "of the last": two,
+        "of the first": one,
+    } == found
+    assert crm.find_customer(ADA) is None
+
+
+@pytest.mark.each_database
+def test_late_facts_of_two_at_once_fold_onto_one(crm):
+    """Who they were is locked, so that what is derived of them is what a rebuild makes."""
+    pass_days(crm, 10)
+    crm.record(drafted("a", ADA, PHONE))
+    crm.erase(ADA)
+    pass_days(crm)
+    there = threading.Event()
+
+    def record_after():
+        there.wait()
+        with crm.begin() as tx:
+            tx.record(drafted("late2", PHONE, occurred_at=START))
+
+    waits = threading.Thread(target=record_after)
+    waits.start()
+    with crm.begin() as tx:
+        tx.record(drafted("late1", occurred_at=START))
+        there.set()
+        waits.join(0.3)
+        assert waits.is_alive()
+    waits.join()
+
+    assert {"a", "late1", "late2"} == owners(crm).keys()
+    assert 1 == len({who for who, _ in owners(crm).values()})
+    before = dump(crm)
+    crm.rebuild("lifecycles")
+    assert "" == difference(before, dump(crm))
+
+
+@pytest.mark.each_database
+def test_two_erasures_at_once_give_one_certificate(crm):
+    """Whoever waits for the other's lock finds that it is done."""
+    who = crm.record(drafted("a")).customer_id
+    together, done = threading.Barrier(2), []
+
+    def erase():
+        together.wait()
+        done.append(crm.erase(who).id)
+
+    both = [threading.Thread(target=erase) for _ in range(2)]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+
+    assert [1, 1] == done
+    assert [(1,)] == rows(crm, "SELECT count(*) FROM crm_erasure")
