@@ -194,7 +194,7 @@ def test_who_raises_decides_nothing(url, hook):
         {"lines": (Line(product=None, amount_minor=5),)},  # type: ignore[arg-type]
         {"thread": "\ud800"},
     ],
-    ids=str,
+    ids=lambda values: "-".join(values),
 )
 def test_a_decision_that_cannot_be_stored(values):
     """A decision that cannot be stored is its plugin's fault, and costs no order."""
