@@ -15,8 +15,8 @@ from bench.table import Line
 from crmcore import Context, Crm, InteractionsRecorded, Plugin, hookimpl
 from crmcore.hooks import SPECS, IdRange
 from crmcore.services.dispatcher import Call, Dispatcher
-from crmcore.services.ledger import COLUMNS, Batch
-from crmcore.services.recorder import Recorder
+from crmcore.services.recording.ledger import COLUMNS, Batch
+from crmcore.services.recording.recorder import Recorder
 from crmcore.services.unit import Unit
 
 PLUGINS = 10

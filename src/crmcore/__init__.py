@@ -89,12 +89,17 @@ if TYPE_CHECKING:
     )
     from crmcore.persistence.autogenerate import include_name, include_object
     from crmcore.persistence.borrowed import Joinable
-    from crmcore.services.merging import Merge, Unmerged
-    from crmcore.services.migrations import MigrationPlan, MigrationStep, migrate, plan_migration
-    from crmcore.services.standings import Consent
+    from crmcore.services.background.worker import Worker
+    from crmcore.services.merging.merging import Merge, Unmerged
+    from crmcore.services.messaging.standings import Consent
+    from crmcore.services.messaging.withholding import Withheld
+    from crmcore.services.starting.migrations import (
+        MigrationPlan,
+        MigrationStep,
+        migrate,
+        plan_migration,
+    )
     from crmcore.services.transaction import Transaction
-    from crmcore.services.withholding import Withheld
-    from crmcore.services.worker import Worker
 
 __all__ = [
     "ANY",
@@ -226,8 +231,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Holdout",
     ),
     "crmcore.domain.quiet": ("QuietHours",),
-    "crmcore.services.standings": ("Consent",),
-    "crmcore.services.withholding": ("Withheld",),
+    "crmcore.services.messaging.standings": ("Consent",),
+    "crmcore.services.messaging.withholding": ("Withheld",),
     "crmcore.domain.identity": (
         "Identifier",
         "IdentitySettings",
@@ -335,18 +340,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "include_name",
         "include_object",
     ),
-    "crmcore.services.migrations": (
+    "crmcore.services.starting.migrations": (
         "MigrationPlan",
         "MigrationStep",
         "migrate",
         "plan_migration",
     ),
-    "crmcore.services.merging": (
+    "crmcore.services.merging.merging": (
         "Merge",
         "Unmerged",
     ),
     "crmcore.services.transaction": ("Transaction",),
-    "crmcore.services.worker": ("Worker",),
+    "crmcore.services.background.worker": ("Worker",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -12,7 +12,7 @@ from crmcore import Crm, Grant, Identifier, Role, Staff, VirtualClock
 from crmcore.channels.recording import Recording
 from crmcore.errors import NotFoundError
 from crmcore.persistence.tables import metadata
-from crmcore.services.treatments import NOBODYS, TREATMENTS
+from crmcore.services.privacy.treatments import NOBODYS, TREATMENTS
 from tests.support.canaries import Canaries, Vault, plant
 from tests.support.databases import shop_file
 from tests.support.histories import START, instant

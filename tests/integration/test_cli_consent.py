@@ -74,7 +74,7 @@ def test_every_gate_is_told(crm):
     about = ("--purpose", "promotion", "--channel", "email")
     assert "no message 'sale' is planned" in crm(*asked, code=2)
     said = crm(*asked, *about, "--at", "2024-01-01T12:00:00Z")
-    assert "consent   no     consent is none, and promotion goes on opt_in" in said
+    assert "consent    no     promotion needs an opt-in, and consent is none" in said
     assert "quiet hours: 00:00 to 23:59 in UTC (until 2024-01-01 23:59 UTC)" in said
     assert said.endswith("It does not go.\n")
     crm("consent", "give", "1", "promotion")

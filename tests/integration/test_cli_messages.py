@@ -56,7 +56,7 @@ def test_a_message_goes_through_the_command_line(run, tmp_path):
 def test_what_waits_and_what_does_not_go_say_why(run):
     """With the gate, its reason, and the instant from which it may go."""
     said = run("send", "1", "news", "--purpose", "news", "--channel", "email", "--text", "x")
-    assert "is withheld (consent: consent is none, and news goes on opt_in)." in said
+    assert "is withheld (consent: news needs an opt-in, and consent is none)." in said
     said = run("send", "1", "later", *SERVICE, "--not-before", "2199-01-01T08:00:00Z")
     assert "is planned, not before 2199-01-01 08:00 UTC." in said
     assert "Error: the message's purpose is 'newz' (did you mean 'news'?)" in run(

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from crmcore.cli import crm
 from crmcore.configuration import load_configuration
 from crmcore.domain.clock import SystemClock
-from crmcore.services.status import read_status
+from crmcore.services.checkups.status import read_status
 
 MOODY = """
     from pathlib import Path

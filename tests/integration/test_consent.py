@@ -350,15 +350,15 @@ def test_a_no_goes_for_everybody_with_the_address():
         asking = Asking(crm)
         assert [None, None] == [asking.one(each).gate for each in (ada, guest)]
         crm.withdraw_consent(guest, "promotion")
-        assert ["withheld", "consent"] == [asking.one(each).gate for each in (ada, guest)]
+        assert ["withdrawn", "consent"] == [asking.one(each).gate for each in (ada, guest)]
         assert [None, None] == [asking.one(each, "service").gate for each in (ada, guest)]
         crm.record(
             "consent.imported", customer=ada, payload={"purpose": "promotion", "channel": "email"}
         )
-        assert "withheld" == asking.one(ada).gate
+        assert "withdrawn" == asking.one(ada).gate
         # Of the same instant, the no counts for others, too.
         crm.give_consent(ada, "promotion", "email")
-        assert "withheld" == asking.one(ada).gate
+        assert "withdrawn" == asking.one(ada).gate
         clock.advance_to(us(1))
         crm.give_consent(ada, "promotion", "email")
         assert [None, "consent"] == [asking.one(each).gate for each in (ada, guest)]

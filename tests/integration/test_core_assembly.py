@@ -8,7 +8,7 @@ from sqlalchemy import Column, Integer, MetaData, Table
 
 from crmcore import Crm, Kind, Lifecycle, Plugin, PluginTable, Report, Stage, Trait, hookimpl
 from crmcore.errors import CrmError, PluginError
-from crmcore.services.assembly import Assembly
+from crmcore.services.starting.assembly import Assembly
 from tests.support.databases import scratch, shop_file
 from tests.support.histories import chunks
 from tests.support.making import draft, plugin, rows

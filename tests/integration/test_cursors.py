@@ -10,7 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from crmcore import Draft, Kind
 from crmcore.errors import ModeError
 from crmcore.persistence.ledger import interaction
-from crmcore.services.cursors import LEASED_FOR
+from crmcore.services.background.cursors import LEASED_FOR
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
 from tests.support.making import draft, kinds, plugin, rows, us
 from tests.support.runs import opened

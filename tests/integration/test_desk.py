@@ -23,7 +23,7 @@ from crmcore.errors import (
 )
 from crmcore.persistence.customers import customer as table
 from crmcore.persistence.customers import identifier
-from crmcore.services.doctor import examine
+from crmcore.services.checkups.doctor import examine
 from tests.support.databases import scratch, shop_file
 from tests.support.histories import START, instant
 from tests.support.making import rows

@@ -21,8 +21,8 @@ from crmcore import Crm, PluginTable
 from crmcore.cli import crm as command
 from crmcore.persistence.schema import whole
 from crmcore.services import checkups
-from crmcore.services.assembly import Assembly
-from crmcore.services.doctor import examine
+from crmcore.services.checkups.doctor import examine
+from crmcore.services.starting.assembly import Assembly
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
 from tests.support.histories import START, instant
 from tests.support.making import draft, plugin, raising, us

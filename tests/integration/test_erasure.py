@@ -550,7 +550,7 @@ def test_a_file_restored_from_a_backup(tmp_path):
 
 def test_an_erasure_that_ended_before_it_was_verified_is_finished(tmp_path, monkeypatch):
     """Whoever does it again finds it done, writes the database anew, and says what it knows."""
-    from crmcore.services import verifying
+    from crmcore.services.privacy import verifying
 
     with shop(tmp_path) as crm:
         who = order(crm).customer_id

@@ -27,7 +27,7 @@ from crmcore.channels.recording import Recording
 from crmcore.domain.spelling import Needle, Needles, Sort
 from crmcore.errors import ErasedError, HeldError
 from crmcore.persistence import searching
-from crmcore.services import verifying
+from crmcore.services.privacy import verifying
 from tests.support.canaries import Vault
 from tests.support.databases import scratch
 from tests.support.histories import START, instant

@@ -15,7 +15,7 @@ from crmcore.channels.recording import Recording
 from crmcore.errors import CustomerNotFoundError, InputError, PluginError
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.tables import metadata
-from crmcore.services.export_sections import CORE_SECTIONS, LEFT_OUT
+from crmcore.services.privacy.export_sections import CORE_SECTIONS, LEFT_OUT
 from tests.support.canaries import Canaries, Vault, plant
 from tests.support.databases import shop_file
 from tests.support.histories import START, instant

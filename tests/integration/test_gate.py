@@ -376,10 +376,10 @@ def test_every_gate_answers():
         judged = Asking(crm).one(ada)
 
     assert [
-        "erased address withheld consent withheld brake holdout expired quiet cap cap cap guard"
+        "erased address withheld consent withdrawn brake holdout expired quiet cap cap cap guard"
     ] == [" ".join(each.gate for each in answers)]
     said = [each for each in answers if each.answer != "go"]
-    assert [("consent", "no"), ("withheld", "no"), ("quiet", "wait")] == [
+    assert [("consent", "no"), ("withdrawn", "no"), ("quiet", "wait")] == [
         (each.gate, each.answer) for each in said
     ]
     assert (judged.gate, judged.reason) == (said[0].gate, said[0].reason)

@@ -7,9 +7,9 @@ from time import thread_time
 import pytest
 
 from crmcore import Draft, Kind
-from crmcore.services.assembly import Assembly
-from crmcore.services.doctor import examine
-from crmcore.services.hook_times import BUDGET, REST, hook_times
+from crmcore.services.checkups.doctor import examine
+from crmcore.services.checkups.hook_times import BUDGET, REST, hook_times
+from crmcore.services.starting.assembly import Assembly
 from tests.support.databases import shop_file
 from tests.support.making import draft, kinds, plugin
 from tests.support.runs import opened

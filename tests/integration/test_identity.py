@@ -20,7 +20,7 @@ from crmcore.errors import (
     PluginError,
 )
 from crmcore.persistence.connection import Connection
-from crmcore.services import matches
+from crmcore.services.identities import matches
 from tests.support.making import rows
 from tests.support.merging import database_of
 

@@ -192,3 +192,18 @@ def test_many_merges_of_people_who_are_all_related(crm):
         for merge_id in sorted(done, reverse=True):
             crm.unmerge(merge_id)
         assert "" == difference(before, dump(crm))
+
+
+def test_who_is_locked_late_is_not_waited_for(crm):
+    """
+    Whoever finds after a merge that somebody else is meant, asks for them out of id order.
+
+    Somebody who has them may wait for whom we hold, so the transaction is to be tried again.
+    """
+    identity = crm._runtime.identity
+    with crm.begin() as first:
+        assert {1, 2} == identity.lock(first.connection, [1, 2]).keys()
+        with crm.begin() as second:
+            assert {3, 4} == identity.lock(second.connection, [3, 4], wait=False).keys()
+            with pytest.raises(RetryTransaction, match="another transaction has the customer"):
+                identity.lock(second.connection, [1, 3], wait=False)

@@ -17,7 +17,7 @@ import pytest
 from crmcore import Accepted, Crm, Identifier, VirtualClock
 from crmcore.domain.message import Content
 from crmcore.errors import InputError, RetryTransaction
-from crmcore.services import claims
+from crmcore.services.messaging import claims
 from tests.support.databases import drop_schema, dsn, new_schema
 from tests.support.histories import START, instant
 from tests.support.making import plugin, raising

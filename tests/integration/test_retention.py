@@ -8,8 +8,8 @@ from crmcore import Crm, Draft, Identifier, RetentionSettings, VirtualClock
 from crmcore.domain.clock import DAY
 from crmcore.domain.retention import Period
 from crmcore.errors import ConfigurationError
-from crmcore.services import retention
-from crmcore.services.portion import Portion
+from crmcore.services.background.portion import Portion
+from crmcore.services.privacy import retention
 from tests.support.databases import scratch
 from tests.support.histories import START, instant
 from tests.support.making import moment, rows

@@ -9,8 +9,8 @@ from crmcore import IdentitySettings
 from crmcore.domain.clock import DAY
 from crmcore.errors import OutdatedSchemaError, PluginNotFoundError, SchemaError
 from crmcore.persistence.schema import REVISION
-from crmcore.services.backoff import MOST_ATTEMPTS
-from crmcore.services.status import PluginStatus, read_status
+from crmcore.services.background.backoff import MOST_ATTEMPTS
+from crmcore.services.checkups.status import PluginStatus, read_status
 from tests.support.databases import shop_file
 from tests.support.making import draft, plugin, rows, us
 from tests.support.portraits import portrait

@@ -28,7 +28,7 @@ from crmcore.cli import crm as command
 from crmcore.domain.clock import DAY
 from crmcore.errors import InputError, ModeError, NotFoundError
 from crmcore.replay.replayer import Replayer
-from crmcore.services.portion import Portion
+from crmcore.services.background.portion import Portion
 from tests.support.databases import scratch
 from tests.support.making import rows
 from tests.support.merging import database_of, dump

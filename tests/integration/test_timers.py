@@ -14,7 +14,7 @@ from crmcore.errors import InputError
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer as known
 from crmcore.persistence.ledger import interaction
-from crmcore.services import timers
+from crmcore.services.background import timers
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
 from tests.support.making import draft, kinds, plugin, rows, us
 from tests.support.runs import opened

@@ -61,7 +61,7 @@ def test_withholding_outlives_its_customer():
         ("blocked", "withheld", "withheld", "withheld"),
         ("complaint", "withheld", None, "withheld"),
         ("erased", "withheld", None, None),
-        ("withdrawn", "withheld", None, None),
+        ("withdrawn", "withdrawn", None, None),
     ],
 )
 def test_what_each_reason_stops(reason, promotion, service, after):
@@ -97,7 +97,7 @@ def test_what_is_planned_is_held_back_as_the_no_commits():
         assert {"accepted": 1, "withheld": 4} == states(crm, "sale")
         assert ["dora@example.com"] == [each.address for each in post.handed]
         assert {
-            (ada, "withheld"),
+            (ada, "withdrawn"),
             (guest, "consent"),
             (bea, "brake"),
             (cleo, "withheld"),

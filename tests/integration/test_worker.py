@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Table
 from crmcore import Crm, PluginTable
 from crmcore.domain.identity import IdentitySettings
 from crmcore.errors import ConfigurationError, StorageError
-from crmcore.services.portion import Portion
+from crmcore.services.background.portion import Portion
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
 from tests.support.making import draft, kinds, plugin, raising, rows, us
 from tests.support.runs import opened

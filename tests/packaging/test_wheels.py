@@ -97,7 +97,7 @@ def test_migrations(installed):
     """The revisions of the core's tables are there, with the source that their checksums are of."""
     found = installed.python(
         "from crmcore.persistence.schema import REVISION\n"
-        "from crmcore.services.revisions import core_revisions\n"
+        "from crmcore.services.starting.revisions import core_revisions\n"
         "found = core_revisions()\n"
         "print(REVISION == len(found), {len(each.checksum) for each in found})"
     )

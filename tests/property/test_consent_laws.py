@@ -227,7 +227,7 @@ class Story:
                     ]
                     agreed = [cell for cell in mine if world.allows(who, cell)]
                     free = [cell for cell in agreed if world.is_free(cell)]
-                    expected = None if free else "withheld" if agreed else "consent"
+                    expected = None if free else "withdrawn" if agreed else "consent"
 
                     assert (expected if mine else "address") == found.gate, (who, mine, found)
 
@@ -270,7 +270,7 @@ def test_the_gate_says_what_customers_said(tmp_path, kind, histories):
 
     assert asked[str(None)] > 100 * histories, asked
     assert asked["consent"] > 100 * histories, asked
-    assert asked["withheld"] > 0, asked
+    assert asked["withdrawn"] > 0, asked
     assert asked["kept by a merge"] > histories, asked
     assert histories < 5 or asked["narrowed by a merge"] > 0, asked
 

@@ -10,7 +10,7 @@ from crmcore import Crm, VirtualClock
 from crmcore.domain.clock import DAY, SECOND
 from crmcore.domain.message import Accepted, Content, Deferred, Failed, Unknown
 from crmcore.errors import MergeError
-from crmcore.services import claims
+from crmcore.services.messaging import claims
 from tests.support.databases import making, shop_file
 from tests.support.histories import START, instant
 from tests.support.making import rows

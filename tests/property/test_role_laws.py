@@ -12,9 +12,9 @@ from crmcore_tiering import Tiering
 from crmcore import Crm, Grant, Identifier, Role, Staff, VirtualClock
 from crmcore.domain.role import TEXT_FIELDS
 from crmcore.errors import AccessRefusedError, CustomerNotFoundError
-from crmcore.services.access import Access
-from crmcore.services.pages import Page
-from crmcore.services.roles import RoleService
+from crmcore.services.staff.access import Access
+from crmcore.services.staff.pages import Page
+from crmcore.services.staff.roles import RoleService
 from tests.support.databases import shop_file
 from tests.support.desks import FIELDS, Offices, allowed, facts_of, holds, people
 from tests.support.histories import START, instant

@@ -24,7 +24,7 @@ import psycopg
 from sqlalchemy.engine import URL, make_url
 
 from crmcore.persistence.database import Database
-from crmcore.services.catalogue import open_schema
+from crmcore.services.starting.catalogue import open_schema
 
 KINDS = ("sqlite", "postgresql")
 PARTITIONED = "partitioned"

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from crmcore.persistence.database import Database
 from crmcore.persistence.operations import apply
-from crmcore.services.revisions import core_revisions
+from crmcore.services.starting.revisions import core_revisions
 from tests.support.databases import dsn
 
 DUMP = Path(__file__).parents[1] / "data" / "revision-1.sql"

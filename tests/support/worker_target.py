@@ -22,7 +22,7 @@ from crmcore import (
     TimersDue,
     hookimpl,
 )
-from crmcore.services import timers
+from crmcore.services.background import timers
 from tests.support.plugins import Whole
 
 _metadata = MetaData()

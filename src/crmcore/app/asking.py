@@ -10,8 +10,8 @@ from crmcore.domain.identity import Identifier, Known
 from crmcore.errors import ConfigurationError, InputError, PluginError
 from crmcore.hooks import Plugin, ReportResult
 from crmcore.services.customers import CustomerView
+from crmcore.services.recording.why import Decision, StageStep
 from crmcore.services.transaction import find_plugin
-from crmcore.services.why import Decision, StageStep
 
 PluginT = TypeVar("PluginT", bound=Plugin)
 

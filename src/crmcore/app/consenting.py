@@ -12,9 +12,9 @@ from crmcore.domain.gate import Answer
 from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.interaction import Interaction
 from crmcore.errors import InputError
-from crmcore.services import withholding
-from crmcore.services.standings import Consent
-from crmcore.services.withholding import BLOCKED, Withheld
+from crmcore.services.messaging import withholding
+from crmcore.services.messaging.standings import Consent
+from crmcore.services.messaging.withholding import BLOCKED, Withheld
 
 
 class ConsentingOfCrm(Opened):

@@ -31,12 +31,12 @@ from crmcore.domain.role import Role, Staff
 from crmcore.errors import ConfigurationError, PluginNotFoundError, nearest
 from crmcore.hooks import Plugin, Stopping
 from crmcore.persistence.database import Database
-from crmcore.services import catalogue
-from crmcore.services.assembly import Assembly
-from crmcore.services.folds import Folds
-from crmcore.services.identity import IdentityService
-from crmcore.services.ledger import Ledger
+from crmcore.services.identities.identity import IdentityService
+from crmcore.services.recording.folds import Folds
+from crmcore.services.recording.ledger import Ledger
 from crmcore.services.runtime import Runtime
+from crmcore.services.starting import catalogue
+from crmcore.services.starting.assembly import Assembly
 
 
 class Crm(

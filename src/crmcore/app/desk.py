@@ -16,12 +16,12 @@ from crmcore.domain.interaction import DraftFields
 from crmcore.domain.role import ME, MY_TEAMS, TEXT_FIELDS
 from crmcore.domain.task import DONE, Task, TaskDraft
 from crmcore.errors import CrmError, InputError, nearest
-from crmcore.services import tasks
-from crmcore.services.looking import Judged, Whose, note_tasks, shown_beside_tasks
-from crmcore.services.pages import Page, SeenTask, seen_task
-from crmcore.services.roles import Rights
-from crmcore.services.tasking import filter_of
-from crmcore.services.tasks import TaskFilter
+from crmcore.services.staff import tasks
+from crmcore.services.staff.looking import Judged, Whose, note_tasks, shown_beside_tasks
+from crmcore.services.staff.pages import Page, SeenTask, seen_task
+from crmcore.services.staff.roles import Rights
+from crmcore.services.staff.tasking import filter_of
+from crmcore.services.staff.tasks import TaskFilter
 from crmcore.services.transaction import record_one
 from crmcore.services.unit import Unit
 

@@ -9,8 +9,8 @@ from crmcore.app.opened import Opened
 from crmcore.domain.arguments import check_whole
 from crmcore.domain.identity import Known
 from crmcore.errors import InputError
-from crmcore.services import access
-from crmcore.services.access import Access
+from crmcore.services.staff import access
+from crmcore.services.staff.access import Access
 
 
 @frozen(kw_only=True)

@@ -12,7 +12,7 @@ from crmcore.domain.arguments import check_text, check_whole
 from crmcore.domain.identity import Known
 from crmcore.domain.message import Broadcast, BroadcastFields, Message, MessageDraft, check_key
 from crmcore.hooks import Audience
-from crmcore.services.reconcile import Difference, differences
+from crmcore.services.messaging.reconcile import Difference, differences
 
 
 class Messaging(Opened):

@@ -13,11 +13,11 @@ from crmcore.domain.arguments import check_callable, check_text
 from crmcore.domain.identity import Known
 from crmcore.errors import RetryTransaction, StorageError
 from crmcore.services import faults
-from crmcore.services.assembly import Assembly
+from crmcore.services.background.worker import Worker
 from crmcore.services.runtime import Runtime
+from crmcore.services.starting.assembly import Assembly
 from crmcore.services.transaction import Transaction
 from crmcore.services.unit import Unit
-from crmcore.services.worker import Worker
 
 T = TypeVar("T")
 

@@ -8,32 +8,32 @@ from attrs import frozen
 
 from crmcore.domain.retention import RetentionSettings
 from crmcore.domain.role import Role, Staff
-from crmcore.services.consent import ConsentService
+from crmcore.services.background.debts import DebtService
+from crmcore.services.background.delivery import Delivery
+from crmcore.services.background.portion import Begin
+from crmcore.services.background.scheduler import Scheduler
 from crmcore.services.customers import CustomerService
-from crmcore.services.debts import DebtService
-from crmcore.services.delivering import Delivering
-from crmcore.services.delivery import Delivery
 from crmcore.services.dispatcher import Dispatcher
-from crmcore.services.erasure import ErasureService
-from crmcore.services.export import ExportService
-from crmcore.services.gate import GateService
-from crmcore.services.lifecycle import LifecycleService
-from crmcore.services.looking import Looking
-from crmcore.services.merging import MergeService
-from crmcore.services.messages import MessageService
-from crmcore.services.pages import Pages
-from crmcore.services.people import People
-from crmcore.services.portion import Begin
-from crmcore.services.recorder import Recorder
-from crmcore.services.retention import Retention
-from crmcore.services.roles import RoleService
+from crmcore.services.identities.people import People
+from crmcore.services.merging.merging import MergeService
+from crmcore.services.messaging.consent import ConsentService
+from crmcore.services.messaging.delivering import Delivering
+from crmcore.services.messaging.gate import GateService
+from crmcore.services.messaging.messages import MessageService
+from crmcore.services.messaging.standings import Standings
+from crmcore.services.privacy.erasure import ErasureService
+from crmcore.services.privacy.export import ExportService
+from crmcore.services.privacy.retention import Retention
+from crmcore.services.recording.lifecycle import LifecycleService
+from crmcore.services.recording.recorder import Recorder
+from crmcore.services.recording.why import WhyService
 from crmcore.services.runtime import Runtime
-from crmcore.services.scheduler import Scheduler
-from crmcore.services.standings import Standings
-from crmcore.services.tasking import TaskService
+from crmcore.services.staff.looking import Looking
+from crmcore.services.staff.pages import Pages
+from crmcore.services.staff.roles import RoleService
+from crmcore.services.staff.tasking import TaskService
 from crmcore.services.transaction import Transaction
 from crmcore.services.unit import Unit
-from crmcore.services.why import WhyService
 
 
 @frozen(kw_only=True, eq=False)

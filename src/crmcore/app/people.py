@@ -5,11 +5,11 @@ from __future__ import annotations
 from crmcore.app.opened import Opened
 from crmcore.domain.arguments import check_text
 from crmcore.domain.identity import Identifier, Known
-from crmcore.services import relations
-from crmcore.services.matches import Match
-from crmcore.services.merging import Merge, Unmerged
-from crmcore.services.proving import Proven
-from crmcore.services.relations import Relation
+from crmcore.services.identities import relations
+from crmcore.services.identities.matches import Match
+from crmcore.services.identities.proving import Proven
+from crmcore.services.identities.relations import Relation
+from crmcore.services.merging.merging import Merge, Unmerged
 
 
 class PeopleOfCrm(Opened):

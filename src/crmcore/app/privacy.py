@@ -23,10 +23,10 @@ from crmcore.domain.privacy import (
 )
 from crmcore.errors import HeldError, InputError, NotFoundError
 from crmcore.persistence import searching
-from crmcore.services import holds, journal, verifying
-from crmcore.services.erased import erased_among, tree_of
-from crmcore.services.erasure import Work
-from crmcore.services.portion import CONSISTENT, Portion
+from crmcore.services.background.portion import CONSISTENT, Portion
+from crmcore.services.privacy import holds, journal, verifying
+from crmcore.services.privacy.erased import erased_among, tree_of
+from crmcore.services.privacy.erasure import Work
 from crmcore.services.unit import Unit
 
 

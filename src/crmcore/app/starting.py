@@ -5,9 +5,10 @@ from __future__ import annotations
 from crmcore.app.parts import Parts
 from crmcore.errors import PluginError, RetryTransaction
 from crmcore.hooks import Plugin, Started
-from crmcore.services import catalogue, timers
-from crmcore.services.points import fill_points
+from crmcore.services.background import timers
+from crmcore.services.identities.points import fill_points
 from crmcore.services.runtime import Runtime
+from crmcore.services.starting import catalogue
 from crmcore.services.unit import Unit
 
 

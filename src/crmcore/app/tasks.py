@@ -9,7 +9,7 @@ from crmcore.app.opened import Opened
 from crmcore.domain.arguments import check_text
 from crmcore.domain.identity import Known
 from crmcore.domain.task import DONE, Task, TaskDraft, TaskView
-from crmcore.services.tasking import filter_of
+from crmcore.services.staff.tasking import filter_of
 
 
 class TasksOfCrm(Opened):

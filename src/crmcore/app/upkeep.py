@@ -9,16 +9,17 @@ from typing import Final
 from crmcore.app.opened import Opened
 from crmcore.domain.arguments import check_whole
 from crmcore.errors import InputError, PluginNotFoundError
-from crmcore.services import faults, timers
-from crmcore.services.cursors import count_waiting
+from crmcore.services import faults
+from crmcore.services.background import timers
+from crmcore.services.background.cursors import count_waiting
+from crmcore.services.background.portion import Portion, retried
+from crmcore.services.background.retrying import let_be_retried
+from crmcore.services.background.worker import POLL, Worker
+from crmcore.services.checkups.status import Status, status_of
 from crmcore.services.faults import Fault
-from crmcore.services.matches import Match
-from crmcore.services.merging import Merge
-from crmcore.services.portion import Portion, retried
-from crmcore.services.retrying import let_be_retried
-from crmcore.services.status import Status, status_of
+from crmcore.services.identities.matches import Match
+from crmcore.services.merging.merging import Merge
 from crmcore.services.unit import Unit
-from crmcore.services.worker import POLL, Worker
 
 _OURS: Final = ("lifecycles", "consent")
 

@@ -10,7 +10,7 @@ import click
 from crmcore.cli.answers import id_json, instant_json
 from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
-from crmcore.services.access import Access
+from crmcore.services.staff.access import Access
 
 _most = click.option("--most", type=click.IntRange(min=0), default=50, show_default=True)
 

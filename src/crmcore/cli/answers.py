@@ -9,11 +9,11 @@ from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Interaction
 from crmcore.domain.money import Money
 from crmcore.services.customers import CustomerView
-from crmcore.services.matches import Match
-from crmcore.services.merging import Merge, Unmerged
-from crmcore.services.proving import Proven
-from crmcore.services.relations import Relation
-from crmcore.services.why import Decision, StageStep
+from crmcore.services.identities.matches import Match
+from crmcore.services.identities.proving import Proven
+from crmcore.services.identities.relations import Relation
+from crmcore.services.merging.merging import Merge, Unmerged
+from crmcore.services.recording.why import Decision, StageStep
 
 
 def instant_json(instant: int | None) -> str | None:

@@ -15,8 +15,8 @@ from crmcore.domain.clock import to_datetime
 from crmcore.domain.consent import ANY
 from crmcore.domain.identity import parse_identifier
 from crmcore.errors import InstantError
-from crmcore.services.standings import Consent
-from crmcore.services.withholding import BLOCKED, WIDTH, Withheld
+from crmcore.services.messaging.standings import Consent
+from crmcore.services.messaging.withholding import BLOCKED, WIDTH, Withheld
 
 
 @click.command

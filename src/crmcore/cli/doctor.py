@@ -28,8 +28,8 @@ def doctor(shell: Shell, as_json: bool) -> None:
 
     from crmcore.configuration import load_configuration
     from crmcore.domain.clock import SystemClock
-    from crmcore.services.assembly import Assembly
-    from crmcore.services.doctor import examine
+    from crmcore.services.checkups.doctor import examine
+    from crmcore.services.starting.assembly import Assembly
 
     arguments = load_configuration(shell.config).arguments()
     assembly = Assembly(arguments["plugins"], identity=arguments["identity"])

@@ -17,7 +17,7 @@ from crmcore.configuration import load_configuration
 from crmcore.domain.kind import Kind
 from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.hooks import SPECS
-from crmcore.services.assembly import Assembly
+from crmcore.services.starting.assembly import Assembly
 
 PHASES: Final = {
     "register": "at start",

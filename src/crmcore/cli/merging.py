@@ -8,7 +8,7 @@ from crmcore.cli.answers import merge_json, unmerged_json
 from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.cli.terminal.words import plural
-from crmcore.services.merging import Merge
+from crmcore.services.merging.merging import Merge
 
 SHOWN = 20
 

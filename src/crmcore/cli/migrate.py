@@ -11,7 +11,7 @@ import click
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 
 if TYPE_CHECKING:
-    from crmcore.services.migrations import MigrationPlan, MigrationStep
+    from crmcore.services.starting.migrations import MigrationPlan, MigrationStep
 
 
 @click.command
@@ -29,7 +29,7 @@ def migrate(shell: Shell, only_plan: bool, as_json: bool) -> None:
     """
     # Alembic is only needed here.
     from crmcore.configuration import load_configuration
-    from crmcore.services import migrations
+    from crmcore.services.starting import migrations
 
     arguments = load_configuration(shell.config).arguments()
     url, plugins = arguments["url"], arguments["plugins"]

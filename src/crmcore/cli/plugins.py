@@ -15,7 +15,7 @@ from crmcore.cli.terminal.page import Page, open_page
 from crmcore.configuration import load_configuration, load_plugin
 from crmcore.errors import PluginError
 from crmcore.hooks import Plugin
-from crmcore.services.assembly import Assembly, hook_names
+from crmcore.services.starting.assembly import Assembly, hook_names
 
 
 @click.command

@@ -7,7 +7,7 @@ import click
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.cli.terminal.progress import working
 from crmcore.cli.terminal.words import plural
-from crmcore.services.portion import Portion
+from crmcore.services.background.portion import Portion
 
 
 @click.command

@@ -13,9 +13,9 @@ from crmcore.cli.terminal.page import Page, open_page
 from crmcore.cli.terminal.words import moment, plural
 from crmcore.configuration import load_configuration
 from crmcore.domain.clock import Calendar, SystemClock
-from crmcore.services.assembly import Assembly
+from crmcore.services.checkups.status import PluginStatus, Status, read_status
 from crmcore.services.faults import Fault
-from crmcore.services.status import PluginStatus, Status, read_status
+from crmcore.services.starting.assembly import Assembly
 
 _COLUMNS: Final = "debts behind waiting (parked) timers (due) (parked) faults".split()
 """What of a plugin is counted; in brackets, how many of those before."""

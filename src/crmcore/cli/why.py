@@ -15,7 +15,7 @@ from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass
 from crmcore.cli.terminal.page import open_page
 from crmcore.cli.terminal.walk import Walk
 from crmcore.errors import NotFoundError, nearest
-from crmcore.services.why import Decision, StageStep
+from crmcore.services.recording.why import Decision, StageStep
 
 STAGE: Final = "stage"
 CORE: Final = "crmcore"

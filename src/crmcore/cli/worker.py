@@ -13,8 +13,8 @@ from crmcore.cli.shell import Shell, config_option, pass_shell
 
 if TYPE_CHECKING:
     from crmcore.app import Crm
-    from crmcore.services.portion import Portion
-    from crmcore.services.worker import Worker
+    from crmcore.services.background.portion import Portion
+    from crmcore.services.background.worker import Worker
 
 _LONGEST_PAUSE = 60.0
 _LOOK = 1.0  # seconds: not every system lets a signal end a wait that has no end

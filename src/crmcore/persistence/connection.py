@@ -275,6 +275,8 @@ def translated(error: BaseException, sql: str = "") -> StorageError:
     about = f" ({' '.join(sql.split())[:120]} ...)" if sql else ""
     said = " ".join(str(error).split())
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if state == _WAITED and "NOWAIT" in sql:
+        return RetryTransaction(f"another transaction has the customer: {said}{about}")
     if state == _WAITED:
         return StorageError(f"a lock was not to be had: {said}; {OPEN_ELSEWHERE}{about}")
     if is_lost(error):

@@ -31,9 +31,9 @@ from crmcore.replay.figures import (
 )
 from crmcore.replay.history import History
 from crmcore.replay.replayer import Progress, Replayed, Replayer
-from crmcore.services.assembly import Assembly
 from crmcore.services.customers import CustomerView
-from crmcore.services.why import Decision, StageStep
+from crmcore.services.recording.why import Decision, StageStep
+from crmcore.services.starting.assembly import Assembly
 
 OWN_TABLES: Final = ("history", "relationship", "messages", "run")
 """What a trial says itself, beside the reports of plugins."""

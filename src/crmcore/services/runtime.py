@@ -10,14 +10,14 @@ from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.gate import GateSettings
 from crmcore.errors import ModeError
 from crmcore.persistence.database import Database
-from crmcore.services.assembly import Assembly
-from crmcore.services.folds import Folds
-from crmcore.services.hook_times import HookTimes
-from crmcore.services.identity import IdentityService
-from crmcore.services.ledger import Ledger
+from crmcore.services.checkups.hook_times import HookTimes
+from crmcore.services.identities.identity import IdentityService
+from crmcore.services.recording.folds import Folds
+from crmcore.services.recording.ledger import Ledger
+from crmcore.services.starting.assembly import Assembly
 
 if TYPE_CHECKING:
-    from crmcore.services.messages import MessageService
+    from crmcore.services.messaging.messages import MessageService
 
 
 @define(eq=False)

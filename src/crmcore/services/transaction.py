@@ -17,16 +17,16 @@ from crmcore.domain.task import DONE, Task, TaskDraft
 from crmcore.errors import InputError, PluginNotFoundError
 from crmcore.hooks import Audience, Context, IdList, Plugin
 from crmcore.persistence.connection import Connection
-from crmcore.services.assembly import Assembly
-from crmcore.services.consenting import Consenting
-from crmcore.services.identity import IdentifierTaken
-from crmcore.services.matches import Match
-from crmcore.services.merging import Merge, Unmerged
-from crmcore.services.people import People
-from crmcore.services.proving import Proven
-from crmcore.services.recorder import Recorder
-from crmcore.services.scheduler import Scheduler
-from crmcore.services.tasking import TaskService
+from crmcore.services.background.scheduler import Scheduler
+from crmcore.services.identities.identity import IdentifierTaken
+from crmcore.services.identities.matches import Match
+from crmcore.services.identities.people import People
+from crmcore.services.identities.proving import Proven
+from crmcore.services.merging.merging import Merge, Unmerged
+from crmcore.services.messaging.consenting import Consenting
+from crmcore.services.recording.recorder import Recorder
+from crmcore.services.staff.tasking import TaskService
+from crmcore.services.starting.assembly import Assembly
 from crmcore.services.unit import Unit
 
 T = TypeVar("T")

@@ -21,13 +21,15 @@ from crmcore.persistence.connection import Connection
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.settings import raise_setting
-from crmcore.services import faults, tasks, timers
-from crmcore.services.encoding import Encoded
-from crmcore.services.erased import erased_among
-from crmcore.services.folds import facts_recorded_before, own_source
-from crmcore.services.opening import TIME_RUN, Opening
-from crmcore.services.registration import Owner
+from crmcore.services import faults
+from crmcore.services.background import timers
+from crmcore.services.identities.registration import Owner
+from crmcore.services.privacy.erased import erased_among
+from crmcore.services.privacy.opening import TIME_RUN, Opening
+from crmcore.services.recording.encoding import Encoded
+from crmcore.services.recording.folds import facts_recorded_before, own_source
 from crmcore.services.runtime import Runtime
+from crmcore.services.staff import tasks
 
 _NEVER = 2**63 - 1
 OWNER = "customer_id"

@@ -13,7 +13,7 @@ from crmcore.cli.terminal.words import figure, figures, moment, plural, readable
 from crmcore.domain.clock import Calendar
 from crmcore.domain.interaction import Interaction
 from crmcore.services.customers import CustomerView
-from crmcore.services.why import Decision, StageStep
+from crmcore.services.recording.why import Decision, StageStep
 
 
 @frozen

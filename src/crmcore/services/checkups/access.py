@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from crmcore.domain.clock import DAY
-from crmcore.services import access
 from crmcore.services.checkups.finding import Finding, Patient, counted
+from crmcore.services.staff import access
 
 _RECENT: Final = 7 * DAY
 _MOST: Final = 1000

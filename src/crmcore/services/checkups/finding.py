@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from crmcore.domain.clock import SECOND
 from crmcore.persistence.connection import Connection
-from crmcore.services.assembly import Assembly
-from crmcore.services.status import Status
+from crmcore.services.checkups.status import Status
+from crmcore.services.starting.assembly import Assembly
 
 Severity = Literal["fault", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("fault", "warning", "note")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from crmcore.services.checkups.finding import Finding, Patient
-from crmcore.services.reconcile import differences
+from crmcore.services.messaging.reconcile import differences
 
 _CURES: Final = {
     "lease": "run `crm worker`: it finds out what became of them",

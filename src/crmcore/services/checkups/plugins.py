@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from crmcore.services.checkups.finding import Finding, Patient
-from crmcore.services.hook_times import BUDGET, MILLISECOND, PER_ITEM, hook_times
+from crmcore.services.checkups.hook_times import BUDGET, MILLISECOND, PER_ITEM, hook_times
 
 ENOUGH: Final = 20
 """Calls from which on a mean says something: the first of a process compile statements."""

@@ -14,7 +14,7 @@ from crmcore.persistence.ledger import interaction
 from crmcore.persistence.stages import stage
 from crmcore.persistence.timers import timer
 from crmcore.services.checkups.finding import Finding, Patient, counted, lasted
-from crmcore.services.status import PluginStatus
+from crmcore.services.checkups.status import PluginStatus
 
 LATE: Final = 300 * SECOND
 """How long something may be due before a worker is missed."""

@@ -1,0 +1,1 @@
+"""Whose an identifier is: looking up, registering, proving and relating customers."""

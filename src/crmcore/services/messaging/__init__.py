@@ -1,0 +1,1 @@
+"""Consent, the gate, and messages on their way."""

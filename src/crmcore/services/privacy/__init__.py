@@ -1,0 +1,1 @@
+"""Telling a person what is known of them, and forgetting it."""

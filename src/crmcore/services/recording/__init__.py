@@ -1,0 +1,1 @@
+"""Interactions and what follows from them at once: the ledger and the lifecycle."""

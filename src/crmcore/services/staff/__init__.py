@@ -1,0 +1,1 @@
+"""What staff may see and do, and what they have to do."""

@@ -1,0 +1,1 @@
+"""What is made ready when the library starts: plugins, tables and revisions."""

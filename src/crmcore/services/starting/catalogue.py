@@ -1,0 +1,237 @@
+"""The catalogue: what a database holds, checked and completed at every start."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import Table, bindparam, delete, func, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
+
+from crmcore.domain.lifecycle import Lifecycle
+from crmcore.errors import SchemaError, StorageError
+from crmcore.hooks import Keep, Plugin, PluginTable
+from crmcore.persistence.catalogue import plugin_table
+from crmcore.persistence.connection import Connection
+from crmcore.persistence.database import Database
+from crmcore.persistence.ledger import interaction
+from crmcore.persistence.partitions import (
+    check_partitions,
+    follow_partitions,
+    start_partitions,
+)
+from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger, note_applied
+from crmcore.persistence.schema import REVISION
+from crmcore.persistence.settings import INSTANCE, read_setting, write_setting
+from crmcore.persistence.shapes import differences
+from crmcore.persistence.tables import metadata
+from crmcore.services.starting.revisions import (
+    core_revisions,
+    refuse_newer,
+    refuse_older,
+    revisions_of,
+)
+
+_shape = select(plugin_table.c.shape).where(
+    plugin_table.c.plugin == bindparam("owner"), plugin_table.c.table_name == bindparam("wanted")
+)
+_owned = select(plugin_table.c.table_name).where(
+    plugin_table.c.plugin == bindparam("owner"), plugin_table.c.derived == 0
+)
+_tables = select(plugin_table.c.plugin, plugin_table.c.table_name)
+_forget = delete(plugin_table).where(
+    plugin_table.c.plugin == bindparam("owner"), plugin_table.c.table_name == bindparam("gone")
+)
+_any_interaction = select(func.max(interaction.c.interaction_id))
+
+
+def open_schema(database: Database, now: int, partitions: int = 0) -> str:
+    """
+    Create the core's tables in an empty database, and return the database's secret.
+
+    Raises:
+        OutdatedSchemaError: If the tables are of an older revision.
+        SchemaError: If they are from a newer crmcore, or not crmcore's.
+    """
+    with database.begin() as connection:
+        connection.wait_for_turn()
+        if not has_ledger(connection):
+            metadata.create_all(connection.sqlalchemy)
+            start_partitions(connection, partitions, metadata.sorted_tables)
+            note_applied(connection, core_revisions(), now)
+            write_setting(connection, INSTANCE, secrets.token_hex(16))
+        found = applied_revisions(connection, CORE)
+        if not found:
+            raise SchemaError("the database has tables of crmcore's names that are not crmcore's")
+        refuse_newer(CORE, found, REVISION)
+        refuse_older(CORE, found, REVISION)
+        missing = [t.name for t in metadata.sorted_tables if t.name not in _tables_of(connection)]
+        if missing:
+            raise SchemaError(f"the database lacks the tables {', '.join(missing)}")
+        check_partitions(connection, partitions)
+        database.instance = read_setting(connection, INSTANCE)
+        secret = read_setting(connection, "secret")
+        if secret is None:
+            secret = secrets.token_hex(32)
+            write_setting(connection, "secret", secret)
+        return secret
+
+
+def check_currency(connection: Connection, currency: str) -> None:
+    """Refuse another base currency than the one amounts were frozen in."""
+    frozen = read_setting(connection, "currency")
+    if frozen is None:
+        write_setting(connection, "currency", currency)
+    elif frozen != currency:
+        raise SchemaError(
+            f"the database counts in {frozen} and the configuration says {currency}; amounts "
+            "that were recorded cannot be counted anew"
+        )
+
+
+def note_enabled(connection: Connection, what: str, names: Iterable[str]) -> set[str]:
+    """
+    Note which plugins, or lifecycles, are there, and return those that were not at the last start.
+
+    They missed what was recorded since they were there last; on an empty ledger, nothing.
+    """
+    now = set(names)
+    before = set(filter(None, (read_setting(connection, what) or "").split(" ")))
+    if now != before:
+        write_setting(connection, what, " ".join(sorted(now)))
+    return now - before if connection.execute(_any_interaction)[0][0] else set()
+
+
+def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
+    """
+    Create the plugin's tables, drop and create derived ones whose shape is another.
+
+    A derived one that somebody dropped is created again, too.
+
+    A new version of the plugin may derive something else into tables of the same shape; what it
+    owns stays as it is.
+
+    Returns whether the plugin has to make anew what it derives.
+
+    Raises:
+        OutdatedSchemaError: If a revision of what it owns has not been applied.
+        SchemaError: If the database is from a newer version of it.
+    """
+    _open_revisions(connection, plugin, now)
+    anew = False
+    there = _tables_of(connection) if any(kept.derived for kept in plugin.tables) else set()
+    for kept in plugin.tables:
+        shape = _shape_of(connection, plugin, kept)
+        rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
+        # What was derived before, with a version behind its shape, may be owned from now on.
+        is_known = rows and shape in (rows[0][0], rows[0][0].partition("/")[0])
+        if is_known and (not kept.derived or kept.table.name in there):
+            continue
+        if rows and not kept.derived:
+            told = differences(connection, kept.table) or ["its keys, indexes or defaults differ"]
+            raise SchemaError(
+                f"table {kept.table.name!r} of plugin {plugin.name!r} has another shape than in "
+                f"the database ({', '.join(told)}), and no migration leads from one to the other"
+            )
+        if rows:
+            kept.table.drop(connection.sqlalchemy, checkfirst=True)
+        try:
+            kept.table.create(connection.sqlalchemy)
+            follow_partitions(connection, kept.table)
+        except SQLAlchemyError as error:
+            raise StorageError(
+                f"table {kept.table.name!r} of plugin {plugin.name!r} could not be created: "
+                f"{error.args[0]}"
+            ) from error
+        describe(connection, plugin, kept)
+        anew = anew or kept.derived
+    return anew and bool(connection.execute(_any_interaction)[0][0])
+
+
+def open_lifecycle(connection: Connection, lifecycle: Lifecycle, zone: str) -> bool:
+    """Return whether a lifecycle is another than before, so that its stages are to be made anew."""
+    shape = hashlib.sha256(f"{_ordered(lifecycle)}/{zone}".encode()).hexdigest()
+    name = f"lifecycle:{lifecycle.name}"
+    before = read_setting(connection, name)
+    if before == shape:
+        return False
+    write_setting(connection, name, shape)
+    return bool(connection.execute(_any_interaction)[0][0])
+
+
+def _ordered(lifecycle: Lifecycle) -> str:
+    """Return the lifecycle as text that is the same in every process."""
+    edges = [
+        (e.source, e.target, e.reason, sorted(e.on), e.quiet_days, repr(e.when))
+        for e in lifecycle.edges
+    ]
+    counters = {name: sorted(adds.items()) for name, adds in lifecycle.counters.items()}
+    return repr((lifecycle.stages, edges, counters, sorted(lifecycle.listens)))
+
+
+def describe(connection: Connection, plugin: Plugin, kept: PluginTable) -> None:
+    """Note a plugin's table, its shape and its policies."""
+    database = connection.database
+    statement = database.once(
+        "replace crm_plugin_table", lambda: database.portable.replace(plugin_table)
+    )
+    erase = f"keep: {kept.erase.reason}" if isinstance(kept.erase, Keep) else kept.erase
+    row = (
+        plugin.name,
+        kept.table.name,
+        int(kept.derived),
+        kept.merge,
+        "include" if kept.export else "leave out",
+        erase,
+        _shape_of(connection, plugin, kept),
+    )
+    connection.insert_rows(statement, [row])
+
+
+def owns_tables(connection: Connection, plugin: str) -> bool:
+    """Return whether the database has tables that the plugin owns."""
+    return bool(connection.execute(_owned, owner=plugin))
+
+
+def tables_of_others(connection: Connection, plugin: str) -> set[str]:
+    """Return the tables of all plugins but one, of those that are switched off, too."""
+    return {table for owner, table in connection.execute(_tables) if owner != plugin}
+
+
+def forget_tables(connection: Connection, plugin: str, present: Collection[str]) -> None:
+    """Forget those of a plugin's tables that are not *present* any more."""
+    for owner, table in connection.execute(_tables):
+        if owner == plugin and table not in present:
+            connection.change(_forget, owner=plugin, gone=table)
+
+
+def _open_revisions(connection: Connection, plugin: Plugin, now: int) -> None:
+    """Refuse what is not of the plugin's newest revision; its first tables are made as of it."""
+    known = revisions_of(plugin)
+    found = applied_revisions(connection, plugin.name)
+    refuse_newer(plugin.name, found, len(known))
+    if found or owns_tables(connection, plugin.name):
+        refuse_older(plugin.name, found, len(known))
+    else:
+        note_applied(connection, known, now)
+
+
+def _shape_of(connection: Connection, plugin: Plugin, kept: PluginTable) -> str:
+    checksum = _checksum([kept.table], connection.database)
+    return f"{checksum}/{plugin.version}" if kept.derived else checksum
+
+
+def _tables_of(connection: Connection) -> set[str]:
+    return set(inspect(connection.sqlalchemy).get_table_names())
+
+
+def _checksum(tables: Iterable[Table], database: Database) -> str:
+    """Return what tells one shape of tables from another."""
+    statements: list[DDLElement] = []
+    for table in tables:
+        statements.append(CreateTable(table))
+        statements += [CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name))]
+    text = "\n".join(str(statement.compile(dialect=database.dialect)) for statement in statements)
+    return hashlib.sha256(text.encode()).hexdigest()
