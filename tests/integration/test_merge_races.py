@@ -194,16 +194,25 @@ def test_many_merges_of_people_who_are_all_related(crm):
         assert "" == difference(before, dump(crm))
 
 
-def test_who_is_locked_late_is_not_waited_for(crm):
+def test_who_is_locked_late_is_not_waited_for_long(crm):
     """
     Whoever finds after a merge that somebody else is meant, asks for them out of id order.
 
-    Somebody who has them may wait for whom we hold, so the transaction is to be tried again.
+    Somebody who has them may wait for whom we hold, so the transaction is to be tried again; and
+    how long this connection waits for locks is as it was.
     """
     identity = crm._runtime.identity
+
+    def patience(tx):
+        return tx.connection.sqlalchemy.exec_driver_sql("SHOW lock_timeout").scalar_one()
+
     with crm.begin() as first:
         assert {1, 2} == identity.lock(first.connection, [1, 2]).keys()
         with crm.begin() as second:
-            assert {3, 4} == identity.lock(second.connection, [3, 4], wait=False).keys()
-            with pytest.raises(RetryTransaction, match="another transaction has the customer"):
-                identity.lock(second.connection, [1, 3], wait=False)
+            before = patience(second)
+            assert {3, 4} == identity.lock(second.connection, [3, 4], again=True).keys()
+            assert before == patience(second) != "250ms"
+            with pytest.raises(RetryTransaction, match="stood in each other's way"):
+                identity.lock(second.connection, [1, 3], again=True)
+    with crm.begin() as third:
+        assert before == patience(third)

@@ -212,6 +212,20 @@ class Connection:
             key = int.from_bytes(sha256(what.encode()).digest()[:8], "big", signed=True)
             self._run(f"SELECT pg_advisory_xact_lock({key})", ())
 
+    @contextmanager
+    def waiting_at_most(self, milliseconds: int) -> Iterator[None]:
+        """Wait for no lock longer than that inside, and raise `RetryTransaction` instead."""
+        before = self._run("SELECT current_setting('lock_timeout')", ()).fetchone()[0]
+        self._run(f"SET LOCAL lock_timeout = {milliseconds}", ())
+        try:
+            yield
+        except StorageError as error:
+            if _state_of(error.__cause__) != _WAITED:
+                raise
+            said = f"two transactions stood in each other's way: {error}"
+            raise RetryTransaction(said) from error
+        self._run(f"SET LOCAL lock_timeout = '{before}'", ())
+
     def have_customers_alone(self) -> None:
         """Let nobody else write about any customer until the transaction ends; reading goes on."""
         if not self.database.portable.is_sqlite:
@@ -266,17 +280,19 @@ class Connection:
 
 def is_lost(error: BaseException) -> bool:
     """Return whether an error means that the server has gone, and the transaction with it."""
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    state = _state_of(error)
     return state in _SHUT_DOWN or state.startswith("08")
+
+
+def _state_of(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
 def translated(error: BaseException, sql: str = "") -> StorageError:
     """Return what a driver raised, as an error of ours; *sql* is what it was about."""
     about = f" ({' '.join(sql.split())[:120]} ...)" if sql else ""
     said = " ".join(str(error).split())
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    if state == _WAITED and "NOWAIT" in sql:
-        return RetryTransaction(f"another transaction has the customer: {said}{about}")
+    state = _state_of(error)
     if state == _WAITED:
         return StorageError(f"a lock was not to be had: {said}; {OPEN_ELSEWHERE}{about}")
     if is_lost(error):

@@ -54,26 +54,18 @@ class Portable:
         )
 
     def locked(
-        self,
-        statement: Select[Any],
-        *,
-        of: Any = None,
-        skip_locked: bool = False,
-        nowait: bool = False,
+        self, statement: Select[Any], *, of: Any = None, skip_locked: bool = False
     ) -> Select[Any]:
         """
         Return *statement* with its rows locked until the transaction ends, for other writers.
 
         On SQLite a writing transaction has the database for itself, so nothing is added. On
         PostgreSQL the lock lets foreign keys be checked. Order the rows: whoever locks in the
-        same order cannot block another for good. Who cannot keep to the order must not wait
-        (*nowait*): then `RetryTransaction` is raised where somebody else holds one of them.
+        same order cannot block another for good.
         """
         if self.is_sqlite:
             return statement
-        return statement.with_for_update(
-            key_share=True, skip_locked=skip_locked, nowait=nowait, of=of
-        )
+        return statement.with_for_update(key_share=True, skip_locked=skip_locked, of=of)
 
 
 def json_hashes(hashes: Iterable[str]) -> str:

@@ -57,6 +57,8 @@ Tie = tuple[int, int, str]
 
 _PERSONAL_KEY = re.compile(r"[^\s@]+@[^\s@]+|\+[\d\s().-]{7,}\Z")
 _MOST_LOOKS = 10
+# Milliseconds: longer than transactions take, shorter than it takes to find a deadlock (1 s).
+_PATIENCE = 250
 
 
 class IdentifierTaken(RetryTransaction):
@@ -123,9 +125,7 @@ class IdentityService:
             customer.c.customer_id, customer.c.merged_into, customer.c.revision
         ).where(among)
         revisions = select(customer.c.customer_id, customer.c.revision)
-        several = revisions.where(among).order_by(customer.c.customer_id)
-        self._lock = portable.locked(several)
-        self._lock_at_once = portable.locked(several, nowait=True)
+        self._lock = portable.locked(revisions.where(among).order_by(customer.c.customer_id))
         self._lock_one = portable.locked(
             revisions.where(customer.c.customer_id == bindparam("customer"))
         )
@@ -206,11 +206,11 @@ class IdentityService:
 
         Who waits for a lock may find that a merge has moved identifiers meanwhile; then they are
         looked up again. Those locked then may come before those already held, out of id order, so
-        they are not waited for.
+        they are not waited for long.
 
         Raises:
             CustomerNotFoundError: For an id that is no customer's.
-            RetryTransaction: If merges keep moving them, or somebody holds one locked too late.
+            RetryTransaction: If merges keep moving them, or somebody else keeps one of them.
         """
         for look in range(_MOST_LOOKS):
             named = self._find(connection, names)
@@ -224,23 +224,25 @@ class IdentityService:
                 return known
             # As pairs: between the two looks a merge may have raised somebody's revision.
             seen = {(owner, revision) for owner, _, revision in named.values()} | {*ids.values()}
-            if not seen or {*self.lock(connection, dict(seen), wait=not look).items()} == seen:
+            if not seen or {*self.lock(connection, dict(seen), again=look > 0).items()} == seen:
                 return known
         raise RetryTransaction("the customers were merged again and again while they were locked")
 
     def lock(
-        self, connection: Connection, customers: Iterable[int], *, wait: bool = True
+        self, connection: Connection, customers: Iterable[int], *, again: bool = False
     ) -> dict[int, int]:
         """
         Lock customers, in id order, until the transaction ends; returns their revisions.
 
-        Raises `RetryTransaction` where somebody holds one of them and it is not to *wait*.
+        Where others have been locked before, *again*, somebody may wait for those who has these:
+        then it does not wait for long, and raises `RetryTransaction`.
         """
         if self._portable.is_sqlite:
             return {}
         wanted = set(customers)
-        if not wait:
-            return dict(connection.execute(self._lock_at_once, customers=json_list(wanted)))
+        if again:
+            with connection.waiting_at_most(_PATIENCE):
+                return dict(connection.execute(self._lock, customers=json_list(wanted)))
         if len(wanted) == 1:
             return dict(connection.execute(self._lock_one, customer=wanted.pop()))
         return dict(connection.execute(self._lock, customers=json_list(wanted)))
