@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-slow check bench constraints clean
+.PHONY: help demo test test-slow check bench docs constraints clean
 
 SHELL := /bin/sh
 UV := .uv/bin/uv
@@ -49,6 +49,10 @@ check: $(READY)  ## lint, types, import contracts, what may be in git, the block
 
 bench: $(READY)  ## measure CPU seconds against the bare driver
 	@$(BIN)/python -m bench
+
+docs: $(READY)  ## build the documentation into build/site, to be opened from there or served
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
+	@echo "The documentation is in build/site/index.html"
 
 constraints: $(UV_READY)  ## take the newest versions into constraints.txt
 	@$(UV) pip compile --quiet --no-header --no-annotate --python .uv/bin/python --group dev pyproject.toml > .uv/newest

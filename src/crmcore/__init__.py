@@ -199,6 +199,7 @@ __all__ = [
     "Withheld",
     "Worker",
     "choice",
+    "Verdict",
     "hookimpl",
     "include_name",
     "include_object",

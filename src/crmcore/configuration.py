@@ -18,6 +18,7 @@ from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
 from crmcore.domain.retention import RetentionSettings
 from crmcore.domain.role import Role, Staff
+from crmcore.domain.settings import not_among
 from crmcore.domain.structuring import strict_converter, structuring_problems
 from crmcore.errors import (
     ConfigurationError,
@@ -28,9 +29,9 @@ from crmcore.errors import (
     nearest,
 )
 from crmcore.hooks import Plugin
-from crmcore.hooks.settings import not_among
 
 T = TypeVar("T")
+PluginT = TypeVar("PluginT", bound=Plugin)
 
 GROUP: Final = "crmcore.plugins"
 _TABLES = ("crm", "gate", "identity", "relationship", "plugins", "retention", "roles", "staff")
@@ -38,7 +39,15 @@ _TABLES = ("crm", "gate", "identity", "relationship", "plugins", "retention", "r
 
 @frozen(kw_only=True)
 class ShopSettings:
-    """`[crm]` in crm.toml: the shop and its database."""
+    """
+    `[crm]` in crm.toml: the shop and its database.
+
+    Attributes:
+        database: Where it is, as SQLAlchemy writes it; a relative path begins at this file.
+        currency: The shop's own, in which everything is counted. Fixed with the first use.
+        zone: The shop's time zone: its days begin at midnight there.
+        critical: Plugins whose exceptions are to abort what the shop does.
+    """
 
     database: str = "sqlite:///crm.db"
     currency: str = "EUR"
@@ -65,6 +74,7 @@ class Configuration:
         return {
             "url": _beside(self.path, self.shop.database),
             "plugins": self.plugins,
+    shadow: frozenset[str] = frozenset()
             "currency": self.shop.currency,
             "zone": self.shop.zone,
             "critical": self.shop.critical,
@@ -81,6 +91,7 @@ def installed_plugins() -> dict[str, EntryPoint]:
     """Return the plugins that are installed, by name; none of them is imported."""
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
+            "shadow": sorted(self.shadow),
 
 def load_plugin(name: str) -> type[Plugin]:
     """
@@ -117,6 +128,18 @@ def load_configuration(path: Path) -> Configuration:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     for table in values:
         if table not in _TABLES:
+def make_plugin(path: Path, cls: type[PluginT], settings: Mapping[str, Any]) -> PluginT:
+    """
+    Return a plugin made from its settings, as they stand in the crm.toml at *path*.
+
+    Raises:
+        PluginError: If its class is not an attrs class.
+        ConfigurationError: Names the setting and the nearest right one.
+    """
+    made: PluginT = _structure(path, f"plugins.{cls.name}", dict(settings), cls)
+    return made
+
+
             raise ConfigurationError(
                 f"{path}: unknown table [{table}]{nearest(table, _TABLES)}; "
                 "there are [crm], [gate], [identity], [relationship], [plugins.<name>], "
@@ -136,13 +159,15 @@ def load_configuration(path: Path) -> Configuration:
         relationship=_structure(
             path, "relationship", values.get("relationship", {}), RelationshipSettings
         ),
-        plugins=tuple(_plugins(path, values.get("plugins", {}))),
+        plugins=tuple(plugins),
+        shadow=shadow,
         roles=_named(path, "roles", values.get("roles", {}), Role),
         staff=_named(path, "staff", values.get("staff", {}), Staff),
         retention=_retention(path, values.get("retention", {})),
     )
 
 
+    plugins, shadow = _plugins(path, values.get("plugins", {}))
 def _retention(path: Path, values: Any) -> RetentionSettings:
     """Return `[retention]`, whose settings are named for kinds."""
     try:
@@ -165,9 +190,21 @@ def _named(path: Path, table: str, values: object, cls: type[T]) -> tuple[T, ...
     return tuple(made)
 
 
-def _plugins(path: Path, tables: object) -> list[Plugin]:
+def _plugins(path: Path, tables: object) -> tuple[list[Plugin], frozenset[str]]:
+    """Return the plugins that are switched on, and the names of those that are in shadow."""
     if not isinstance(tables, Mapping):
         raise ConfigurationError(f"{path}: [plugins.<name>] tables expected, {tables!r} found")
+def _structure_table(path: Path, table: str, values: object, wanted: Any) -> Any:
+    """Return a table of values of one type, each by a name of the shop's own."""
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{path}: a table [{table}] expected, {values!r} found")
+    try:
+        return strict_converter().structure(values, dict[str, wanted])
+    except Exception as error:
+        problems = "; ".join(structuring_problems(error))
+        raise ConfigurationError(f"{path}, [{table}]: {problems}") from error
+
+
     made = []
     for name, settings in tables.items():
         if not isinstance(settings, Mapping):
@@ -179,17 +216,28 @@ def _plugins(path: Path, tables: object) -> list[Plugin]:
             except PluginNotFoundError as error:
                 raise ConfigurationError(f"{path}: {error}") from error
             made.append(_structure(path, f"plugins.{name}", values, cls))
-    return made
+    return made, frozenset(shadow) & {plugin.name for plugin in made}
+
+
+def _is_in_shadow(path: Path, name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(
+            f"{path}, [plugins.{name}]: 'shadow' is {value!r}; true or false is expected"
+        )
+    return value
 
 
 def _structure(path: Path, table: str, values: object, cls: type[Any]) -> Any:
     if not attrs.has(cls):
         raise PluginError(table.removeprefix("plugins."), "its class is not an attrs class")
     converter = strict_converter()
+    shadow = set()
     converter.register_structure_hook_func(_is_literal, _one_of)
     try:
         return converter.structure(values, cls)
     except Exception as error:
+        if _is_in_shadow(path, name, values.pop("shadow", False)):
+            shadow.add(name)
         problems = "; ".join(
             line.replace("unknown field", "unknown setting").replace("fields:", "settings:")
             for line in structuring_problems(error)

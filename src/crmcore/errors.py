@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from typing import Protocol
 
 def nearest(found: object, known: Iterable[str]) -> str:
     """Return `" (did you mean 'x'?)"` for the known name nearest to *found*, or nothing."""
@@ -45,6 +46,19 @@ def nearest(found: object, known: Iterable[str]) -> str:
 
 
 class CrmError(Exception):
+class Place(Protocol):
+    """Where in a text something stands."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
+_SHOWN = 60  # characters of a line on either side of what is wrong
+
+
     """Base class of every error raised on purpose."""
 
 

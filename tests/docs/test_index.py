@@ -9,7 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 INDEX = ROOT / "docs" / "index.md"
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
-PAGES = [*ROOT.glob("docs/how-to/*.md"), *ROOT.glob("docs/decisions/0*.md")]
+PAGES = [
+    *ROOT.glob("docs/tutorial/*.md"),
+    *ROOT.glob("docs/how-to/*.md"),
+    *ROOT.glob("docs/discussion/*.md"),
+    *ROOT.glob("docs/decisions/0*.md"),
+    ROOT / "docs" / "why.md",
+]
 
 
 def title(page):
@@ -18,7 +24,7 @@ def title(page):
 
 @pytest.mark.parametrize("page", sorted(PAGES), ids=lambda page: page.stem)
 def test_listed(page):
-    """Every how-to and decision stands in the index once, under its title, with a line on it."""
+    """Every page stands in the index once, under its title, with a line on it."""
     lines = INDEX.read_text(encoding="utf-8").splitlines()
     link = f"[{title(page)}]({page.relative_to(INDEX.parent).as_posix()}): "
 

@@ -12,12 +12,12 @@ from crmcore.configuration import Configuration, ShopSettings
 from crmcore.domain.relationship import RelationshipSettings
 from crmcore.replay.history import load_cdnow
 from crmcore.replay.trial import kinds_of, try_configuration
+from crmcore.testing.snapshots import difference, snapshot
 from tests.support.databases import PARTITIONED, dsn, making, scratch, server
 from tests.support.histories import cdnow, start_of
 from tests.support.making import rows
 from tests.support.plugins import Books, Cases, Echo, Ledgers
 from tests.support.runs import end_of, replayed
-from tests.support.snapshots import difference, snapshot
 
 SCHEMES = pytest.mark.parametrize("scheme", ["pareto", "rfm"])
 

@@ -385,10 +385,13 @@ class TestAsking:
         with sqlite3.connect("crm.db") as connection:
             connection.execute("DELETE FROM crm_tiering_total")
 
-        expected = {"rebuilt": ["tiering"], "caught_up": {}, "owed": {}}
-        assert expected == asked("rebuild", "tiering")
+        made = asked("rebuild", "tiering")
+        assert {"before": 0, "after": 1} == made.pop("rows")["crm_tiering_total"]
+        assert {"rebuilt": ["tiering"], "caught_up": {}, "owed": {}} == made
         assert 1 == count("crm_tiering_total") == count("crm_interaction")
-        assert "Made anew: lifecycles, consent, tiering.\n" == run("rebuild").output
+        told = run("rebuild").output
+        assert told.startswith("Made anew: lifecycles, consent, tiering.\n")
+        assert "\ncrm_tiering_total: 1 row, before 1.\n" in told
 
     def test_a_plugin_switched_on_later(self, shop):
         """A plugin over a filled database says that it has to catch up, and does on a rebuild."""

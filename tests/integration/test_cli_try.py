@@ -62,6 +62,20 @@ def folder(tmp_path, monkeypatch):
 TRY = ("try", "crm.toml", "--history", "history.csv", "--mapping", "mapping.toml")
 
 
+def test_in_shadow(folder):
+    """What tiering in shadow would have made of a history is what it makes of it live."""
+    found = []
+    for settings in ("", "shadow = true\n"):
+        (folder / "crm.toml").write_text(f"[plugins.tiering]\nreview_every_days = 7\n{settings}")
+        assert 0 == run(*TRY, "--json", "out.json").exit_code
+        found.append(json.loads(Path("out.json").read_text(encoding="utf-8")))
+
+    live, shadowed = found
+    assert live["tiering"]["customers"] > 0
+    assert live["tiering"] == shadowed["tiering"]
+    assert live["relationship"] == shadowed["relationship"]
+
+
 class TestJson:
     def test_tiering(self):
         """Refunds are netted, test orders left out, and customers who paid nothing count."""

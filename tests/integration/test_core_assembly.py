@@ -9,12 +9,12 @@ from sqlalchemy import Column, Integer, MetaData, Table
 from crmcore import Crm, Kind, Lifecycle, Plugin, PluginTable, Report, Stage, Trait, hookimpl
 from crmcore.errors import CrmError, PluginError
 from crmcore.services.starting.assembly import Assembly
+from crmcore.testing.snapshots import difference, snapshot
 from tests.support.databases import scratch, shop_file
 from tests.support.histories import chunks
 from tests.support.making import draft, plugin, rows
 from tests.support.plugins import Books, Cases, Ledgers
 from tests.support.runs import opened
-from tests.support.snapshots import difference, snapshot
 
 pytestmark = pytest.mark.each_database
 

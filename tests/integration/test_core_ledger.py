@@ -16,11 +16,11 @@ from crmcore import Crm, Draft, Erased, Identifier, Kind, Line, Money, personal
 from crmcore.domain.kinds import Order
 from crmcore.errors import CrmError, InputError, PayloadError, UnknownKindError
 from crmcore.persistence.partitions import partitions_of
+from crmcore.testing.snapshots import difference, snapshot
 from tests.support.databases import present_kind, scratch, shop_file
 from tests.support.making import draft, kinds, plugin, rows
 from tests.support.plugins import Books
 from tests.support.runs import opened
-from tests.support.snapshots import difference, snapshot
 
 pytestmark = pytest.mark.each_database(partitioned=True)
 

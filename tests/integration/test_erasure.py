@@ -25,12 +25,12 @@ from crmcore import (
 from crmcore.channels.recording import Recording
 from crmcore.domain.clock import DAY
 from crmcore.errors import CustomerNotFoundError, ErasedError, HeldError, NotFoundError, PluginError
+from crmcore.testing.dumps import difference, dump
 from tests.support.canaries import Canaries, Vault, plant
 from tests.support.databases import shop_file
 from tests.support.histories import START, instant
 from tests.support.making import moment, raising, rows
 from tests.support.making import plugin as made
-from tests.support.merging import difference, dump
 from tests.support.plugins import Books
 
 pytestmark = pytest.mark.each_database(partitioned=False)

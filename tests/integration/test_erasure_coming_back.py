@@ -11,10 +11,10 @@ from crmcore_tiering import Tiering
 from crmcore import Crm, Draft, Identifier, Money, VirtualClock
 from crmcore.domain.clock import DAY, to_datetime
 from crmcore.errors import InputError
+from crmcore.testing.dumps import difference, dump
 from tests.support.databases import shop_file
 from tests.support.histories import START, instant
 from tests.support.making import rows
-from tests.support.merging import difference, dump
 
 ADA = Identifier("email", "ada@example.com")
 BEA = Identifier("email", "bea@example.com")

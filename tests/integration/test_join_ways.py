@@ -7,15 +7,16 @@ from crmcore_tiering import Tiering
 
 from crmcore import Crm
 from crmcore.errors import InputError
+from crmcore.testing.dumps import difference as merge_difference
+from crmcore.testing.dumps import dump
+from crmcore.testing.snapshots import Snapshot, difference, snapshot
 from tests.support.databases import KINDS, drop_schema, new_schema
 from tests.support.histories import cdnow
 from tests.support.making import draft, plugin, raising
-from tests.support.merging import Notes, dump
-from tests.support.merging import difference as merge_difference
+from tests.support.merging import Notes
 from tests.support.plugins import Books
 from tests.support.runs import opened
 from tests.support.shops import WAYS, Undone, add_orders_table, failing, orders, seen
-from tests.support.snapshots import Snapshot, difference, snapshot
 
 EACH = [(kind, way) for kind in KINDS for way in WAYS[kind]]
 

@@ -14,9 +14,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 from crmcore import Crm, CrmError, Draft, Identifier, Plugin, PluginTable, VirtualClock
 from crmcore.errors import InputError, MergeError, NotFoundError
 from crmcore.persistence.tables import metadata
+from crmcore.testing.dumps import difference, dump
 from tests.support.histories import START, instant
 from tests.support.making import draft, moment, plugin, rows, us
-from tests.support.merging import Notes, Whole, database_of, difference, dump
+from tests.support.merging import Notes, Whole, database_of
 from tests.support.plugins import Books
 
 ADA, BOB, CY = (Identifier("email", f"{name}@example.com") for name in ("ada", "bob", "cy"))

@@ -8,10 +8,10 @@ import pytest
 
 from crmcore import Crm, Draft, Identifier, VirtualClock
 from crmcore.errors import CrmError, RetryTransaction
+from crmcore.testing.dumps import difference, dump
 from tests.support.databases import drop_schema, dsn, new_schema
 from tests.support.histories import START, instant
 from tests.support.making import rows
-from tests.support.merging import difference, dump
 
 ANN, BOB = Identifier("handle", "c1"), Identifier("handle", "c2")
 MAIL = Identifier("email", "bob@example.com")

@@ -7,12 +7,12 @@ from attrs import define
 
 from crmcore import Crm, Draft, Identifier, Line, Money
 from crmcore.errors import ConfigurationError, SchemaError
+from crmcore.testing.snapshots import difference
 from tests.support.databases import drop_schema, new_schema
 from tests.support.histories import cdnow, start_of
 from tests.support.making import rows
 from tests.support.plugins import Books, Cases, Echo
 from tests.support.runs import end_of, replayed
-from tests.support.snapshots import difference
 
 PARTITIONS = 4
 WHOLE = {

@@ -29,9 +29,10 @@ from crmcore.domain.clock import DAY
 from crmcore.errors import InputError, ModeError, NotFoundError
 from crmcore.replay.replayer import Replayer
 from crmcore.services.background.portion import Portion
+from crmcore.testing.dumps import dump
 from tests.support.databases import scratch
 from tests.support.making import rows
-from tests.support.merging import database_of, dump
+from tests.support.merging import database_of
 from tests.support.plugins import Books
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -1,9 +1,7 @@
 """What somebody gets who installs the built wheels instead of working in the repository."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 from uv import find_uv_bin
+
+from tests.support.wheels import build_wheel, run
 
 
 @frozen
@@ -30,25 +30,11 @@ class Environment:
         return self.run("python", "-c", source).strip()
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """Run *command* as somebody would who never saw this repository; return what it prints."""
-    surroundings = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYTHONPATH", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV")
-    }
-    done = subprocess.run(command, cwd=cwd, env=surroundings, capture_output=True, text=True)
-    assert 0 == done.returncode, f"{command} failed:\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def wheels(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     target = tmp_path_factory.mktemp("wheels")
-    build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel")
-    for project in (repository / "pyproject.toml", *repository.glob("plugins/*/pyproject.toml")):
-        run(*build, "--directory", target, cwd=project.parent)
-    return sorted(target.glob("*.whl"))
+    projects = (repository / "pyproject.toml", *repository.glob("plugins/*/pyproject.toml"))
+    return sorted(build_wheel(project.parent, target) for project in projects)
 
 
 @pytest.fixture(scope="module")

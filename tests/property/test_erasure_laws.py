@@ -14,10 +14,11 @@ from crmcore.channels.recording import Recording
 from crmcore.domain.clock import DAY
 from crmcore.domain.spelling import as_json
 from crmcore.persistence.tables import metadata
+from crmcore.testing.dumps import difference, dump
 from tests.support.canaries import Vault
 from tests.support.histories import START, instant
 from tests.support.making import rows
-from tests.support.merging import Forgetful, Notes, Shop, database_of, difference, dump
+from tests.support.merging import Forgetful, Notes, Shop, database_of
 from tests.support.plugins import Books, Cases, Echo, Strict
 
 HISTORIES = [

@@ -9,9 +9,9 @@ from crmcore_tiering import Tiering
 
 from crmcore import Crm, VirtualClock, hookimpl
 from crmcore.replay.replayer import Replayer
+from crmcore.testing.snapshots import difference, snapshot
 from tests.support.databases import present_kind, scratch, shop_file
 from tests.support.histories import cdnow, instant
-from tests.support.snapshots import difference, snapshot
 
 pytestmark = pytest.mark.each_database
 

@@ -17,12 +17,13 @@ from crmcore.persistence.merges import match, relation
 from crmcore.persistence.messages import attempt, message
 from crmcore.persistence.privacy import access
 from crmcore.persistence.tasks import task
+from crmcore.testing.dumps import difference, dump
+from crmcore.testing.snapshots import difference as compared
+from crmcore.testing.snapshots import snapshot
 from tests.support.histories import START, instant
 from tests.support.making import rows
-from tests.support.merging import Forgetful, Notes, Shop, database_of, difference, dump, put
+from tests.support.merging import Forgetful, Notes, Shop, database_of, put
 from tests.support.plugins import Books, Cases, Echo, Strict
-from tests.support.snapshots import difference as compared
-from tests.support.snapshots import snapshot
 
 # Derived rows may become fewer as time goes on, and timers fire.
 DERIVED = {table.table.name for cls in (Tiering, Books) for table in cls.tables}

@@ -11,10 +11,10 @@ from crmcore.domain.clock import DAY, SECOND
 from crmcore.domain.message import Accepted, Content, Deferred, Failed, Unknown
 from crmcore.errors import MergeError
 from crmcore.services.messaging import claims
+from crmcore.testing.dumps import difference, dump
 from tests.support.databases import making, shop_file
 from tests.support.histories import START, instant
 from tests.support.making import rows
-from tests.support.merging import difference, dump
 from tests.support.sending import Post, assert_sums, message, people
 
 PEOPLE = 12

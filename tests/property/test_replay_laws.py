@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from crmcore import RelationshipSettings
 from crmcore.replay.replayer import Replayer
+from crmcore.testing.snapshots import difference, snapshot
 from tests.support.databases import present_kind
 from tests.support.histories import cdnow, drafts, instant
 from tests.support.plugins import Books, Cases, Echo, Ledgers, Rates, Strict
 from tests.support.runs import end_of, opened, replayed, stretches
-from tests.support.snapshots import difference, snapshot
 
 pytestmark = pytest.mark.each_database
 

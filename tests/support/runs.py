@@ -9,9 +9,9 @@ from typing import Any
 from crmcore import Crm, Draft, Plugin, VirtualClock
 from crmcore.domain.clock import DAY
 from crmcore.replay.replayer import Replayer
+from crmcore.testing.snapshots import Snapshot, snapshot
 from tests.support.databases import scratch
 from tests.support.histories import START, instant
-from tests.support.snapshots import Snapshot, snapshot
 
 SECRET = "the same in all runs, so that hashes compare equal"
 

@@ -3,7 +3,8 @@
 import pytest
 from attrs import define, field
 
-from crmcore import choice, whole
+from crmcore import RelationshipSettings, choice, whole
+from crmcore.domain.structuring import strict_converter, structuring_problems
 from crmcore.errors import ConfigurationError
 
 
@@ -47,3 +48,45 @@ def test_accepted():
     colours = ["red", "green", "blue"]
     assert colours == [Settings(colour=colour).colour for colour in colours]
     assert -5 == Settings(most=-5).most
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"at_risk_quiet_days": 0}, "at_risk_quiet_days is 0; a whole number of at least 1"),
+        ({"loyal_from_orders": 1}, "loyal_from_orders is 1; a whole number of at least 2"),
+        ({"cart_quiet_days": "7"}, "cart_quiet_days is '7'; a whole number of at least 1"),
+        ({"engaged_after_views": True}, "engaged_after_views is True; a whole number"),
+    ],
+)
+def test_the_numbers_of_the_default_lifecycle(settings, said):
+    """Given in code they are refused with the same sentence as in crm.toml."""
+    with pytest.raises(ConfigurationError, match=said):
+        RelationshipSettings(**settings)
+
+
+@define
+class Listed:
+    names: list[str] = field(factory=list)
+    pairs: tuple[int, ...] = ()
+    chosen: frozenset[str] = frozenset()
+    maybe: list[int] | None = None
+
+
+def test_lists_are_taken():
+    """As TOML has them, for each sort of collection."""
+    given = {"names": ["a", "b"], "pairs": [1, 2], "chosen": ["x"], "maybe": [3]}
+
+    assert Listed(["a", "b"], (1, 2), frozenset("x"), [3]) == strict_converter().structure(
+        given, Listed
+    )
+
+
+@pytest.mark.parametrize("value", ["text", {"a": 1}, 5, True])
+@pytest.mark.parametrize("name", ["names", "pairs", "chosen", "maybe"])
+def test_what_is_no_list(name, value):
+    """A text is not taken apart into its letters, nor a table into its names."""
+    with pytest.raises(Exception, match=r"structuring|Listed") as caught:
+        strict_converter().structure({name: value}, Listed)
+
+    assert [f"field {name!r}: {value!r} is not a list"] == structuring_problems(caught.value)

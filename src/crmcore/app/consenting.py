@@ -40,11 +40,16 @@ class ConsentingOfCrm(Opened):
 
         Args:
             customer: By id, or by an identifier, which registers whom nobody knows yet.
+            purpose: What the messages are for: `service`, `care`, `news`, `promotion`, `survey`.
+            channel: On which, such as `email`.
             point: The address it is for; by default the one that the customer has.
             wording: Which text they were shown, and in which version, such as `newsletter/3`.
+            language: In which language, such as `de`.
             mechanism: How, such as `form` or `counter`.
             evidence: What proves it; it is personal, so an erasure empties it.
+            occurred_at: When they agreed; now, unless it is said.
             source_key: What makes it one, however often it is told.
+            actor: Who does it, such as `staff:grace`.
 
         Raises:
             InputError: If there is no such purpose or channel, or the customer has no address
@@ -213,8 +218,12 @@ class ConsentingOfCrm(Opened):
         Let nobody write to a contact point, whoever has it, now or later.
 
         Args:
+            point: Such as an email address, known or not.
             reason: `blocked` or `undeliverable` stop everything; `complaint`, `withdrawn` and
                 `erased` what nobody is owed, the last two until a later consent.
+            channel: On which; by default on all.
+            until: When it ends by itself; None: when it is lifted.
+            actor: Who does it, such as `staff:grace`.
 
         Returns:
             The point's keyed hash, by which it is kept: the list tells nobody's address.

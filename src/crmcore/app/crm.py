@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ from crmcore.services.starting import catalogue
 from crmcore.services.starting.assembly import Assembly
 
 
+from crmcore.services.starting.shadows import check_shadow
 class Crm(
     Recording,
     Asking,
@@ -73,6 +74,7 @@ class Crm(
         clock: Clock | None = None,
         durable: bool = True,
         secret: str | None = None,
+        shadow: Iterable[str] = (),
         partitions: int = 0,
         roles: Iterable[Role] = (),
         staff: Iterable[Staff] = (),
@@ -88,13 +90,18 @@ class Crm(
             identity: What identifiers are blocked, how many one customer may have, and which
                 prove that two customers are one.
             gate: What messages need to go, how many go at most, in which hours none does, and
+            plugins: Objects of plugins, each with its settings; their order is found by itself.
                 who is left out to see what they bring about.
             critical: Names of plugins whose exceptions are to abort the shop's transaction.
+            relationship_settings: The numbers of the `relationship` lifecycle.
             durable: False gives up safety against power failure, for scratch databases.
             secret: Keys the hashes of addresses in keys; by default the database's own.
             partitions: PostgreSQL: how many hash partitions customer tables are created with;
                 fixed with the first use. 0 is as many as the database has, or none.
-            roles: What staff may do. *staff*: who has which roles; see `desk`.
+            roles: What staff may do.
+            staff: Who has which of the roles; see `desk`.
+            shadow: Names of plugins that decide, and whose decisions are kept on record only.
+            clock: What tells the time; the machine's own unless something is tried or tested.
             retention: For how long personal values are kept, by kind; without it, until erased.
 
         Raises:
@@ -131,6 +138,8 @@ class Crm(
             kept = catalogue.open_schema(database, clock.now(), partitions)
         except BaseException:
             database.close()
+        shadow = listed("shadow", shadow, "a list of plugins' names")
+        check_shadow(assembly, shadow)
             raise
         names = IdentityService(database.portable, secret or kept, assembly.schemes)
         ledger = Ledger(assembly.kinds, names, database.portable, currency)
@@ -142,7 +151,8 @@ class Crm(
             folds=Folds(database.portable),
             calendar=calendar,
             clock=clock,
-            critical=frozenset(critical),
+            critical=frozenset(critical) - frozenset(shadow),
+            shadow=frozenset(shadow),
             gate=gate or GateSettings(),
         )
         self._closed = False

@@ -60,6 +60,7 @@ class Desk:
 
     @property
     def name(self) -> str:
+        """The member's name."""
         return self._rights.name
 
     # -- looking -----------------------------------------------------------------------------
@@ -107,6 +108,8 @@ class Desk:
 
         Args:
             after: The id of the last one of the page before.
+            most: How many.
+            reason: Why; it is on record.
             approved_by: Another member of staff, for more than the roles let one list alone.
 
         Raises:
@@ -133,6 +136,7 @@ class Desk:
         Return the values of one personal field of a customer, as they are.
 
         Args:
+            known: Whom, by id or identifier.
             field: A scheme of identifiers, such as `email`; `texts`, or `task_texts`.
             reason: Why they are needed; it is on record.
 
@@ -166,6 +170,8 @@ class Desk:
         Return the pages of customers with nothing masked, to be taken away.
 
         Args:
+            customers: One or several, by id or identifier.
+            reason: Why they are needed; it is on record.
             approved_by: Another member of staff, where more customers are exported in a day than
                 the roles let one export alone.
 
@@ -238,6 +244,8 @@ class Desk:
 
         Args:
             owner: `me`, `my teams`, or the name of somebody; None: anybody's.
+            due_before: Only those due before: an aware datetime, or microseconds.
+            is_open: True: those to be done; False: those finished or dropped; None: both.
             latest: How many interactions of each customer, where those may be read.
         """
         check_whole("latest", latest, least=0)

@@ -48,7 +48,9 @@ class Messaging(Opened):
         Args:
             key: What it is, such as `news-2026-11`; planning it again returns the first.
             audience: A Core select of ids of customers, such ids, or `"everyone"`.
-            not_before: When it may go at the earliest; *not_after*, when nobody wants it any more.
+            not_before: When it may go at the earliest: an aware datetime, or microseconds.
+            not_after: When nobody wants it any more.
+            actor: Who does it, such as `staff:grace`.
             values: `purpose`, `channel`, `content`, and perhaps `asks` and `priority`.
 
         Raises:

@@ -32,6 +32,7 @@ class PeopleOfCrm(Opened):
             survivor: Who stays, by id or identifier; if they were merged, whoever they are now.
             merged: Who is found to be the same.
             reason: Why, for whoever looks at it later.
+            actor: Who does it, such as `staff:grace`.
 
         Raises:
             CustomerNotFoundError: If one of them is no customer.

@@ -74,7 +74,9 @@ class PrivacyOfCrm(Opened):
         way of verifying it has been done.
 
         Args:
+            customer: By id or identifier; whoever they were merged into is meant, too.
             reason: Such as their wish; it stays on record, so do not name them in it.
+            actor: Who does it, such as `staff:grace`.
 
         Raises:
             CustomerNotFoundError: If there is no such customer.
@@ -141,6 +143,7 @@ class PrivacyOfCrm(Opened):
         Args:
             entries: Of the journal that was kept beside the backup; those of the database itself
                 are done in any case.
+            actor: Who does it, such as `staff:grace`.
 
         Raises:
             PluginError: If a plugin cannot let go of what it holds; who was erased until then

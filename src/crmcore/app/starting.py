@@ -9,6 +9,7 @@ from crmcore.services.background import timers
 from crmcore.services.identities.points import fill_points
 from crmcore.services.runtime import Runtime
 from crmcore.services.starting import catalogue
+from crmcore.services.starting.shadows import leave_shadow
 from crmcore.services.unit import Unit
 
 
@@ -28,13 +29,16 @@ def start(runtime: Runtime, parts: Parts, unit: Unit) -> None:
     )
     unseen = catalogue.note_enabled(unit.connection, "lifecycles", assembly.lifecycles)
     fill_points(unit.connection, runtime.identity)
+    entered, left = catalogue.note_shadow(unit.connection, runtime.shadow)
+    for name in left:
+        leave_shadow(unit.connection, name)
     timers.unpark(unit.connection, unit.now)
     parts.delivery.start(unit)
     parts.debts.put_off_no_longer(unit)
     for plugin in runtime.assembly:
         derives = any(table.derived for table in plugin.tables)
         anew = catalogue.open_plugin(unit.connection, plugin, unit.now)
-        if anew or (derives and plugin.name in missed):
+        if anew or (derives and plugin.name in missed | entered | left):
             unit.connection.have_customers_alone()
             parts.debts.owe_everything(unit, plugin.name)
     zone = runtime.calendar.zone.key

@@ -32,12 +32,15 @@ class TasksOfCrm(Opened):
         Add something to be done for a customer, in a transaction of its own, and return it.
 
         Args:
+            customer: Whom it is about, by id or identifier.
             title: What is to be done, in a line.
             key: Its own among the customer's tasks: adding it twice is one task, which is
                 returned as it is. None: it is a new one in any case.
+            note: More on it, in as many lines as it takes.
             owner: A member of staff, or a team; None: whoever takes it.
             due_at: When it is to be done by: an aware datetime, or microseconds.
             escalate_at: When it goes to *escalate_to*, if nobody has finished it by then.
+            actor: Who does it, such as `staff:grace`.
 
         Raises:
             CustomerNotFoundError: If there is no such customer.
@@ -104,6 +107,8 @@ class TasksOfCrm(Opened):
 
         Args:
             owner: Only those of a member of staff, or a team.
+            customer: Only those about this customer.
+            due_before: Only those due before: an aware datetime, or microseconds.
             is_open: True: those to be done; False: those finished or dropped; None: both.
             latest: How many interactions of each task's customer to give with it.
         """

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import define, field
+from sqlalchemy import bindparam, select
 from typing_extensions import override
 
 from crmcore.domain.message import Accepted, Channel, Deferred, Delivery, Failed, Outcome, Unknown
-from crmcore.hooks import Context, MessagesClaimed, Plugin, choice, hookimpl
+from crmcore.hooks import (
+    Context,
+    CustomerErased,
+    CustomerExported,
+    Erasure,
+    MessagesClaimed,
+    Plugin,
+    choice,
+    hookimpl,
+)
+from crmcore.persistence.messages import attempt
 
 FORMATS = ("eml", "txt")
+_KEYS = select(attempt.c.idempotency_key).where(attempt.c.customer_id == bindparam("who"))
 WRITTEN = ".written"
 """The folder in the folder that has an empty file for each message that was written."""
 
@@ -31,6 +43,8 @@ class Files(Plugin):
     not written again. Only where a process died just between the two, and the file was taken away
     before the message was tried again, is it there a second time. What is older than a day in
     `.written` may be removed. The folder holds addresses and what was said: protect and empty it.
+
+    Of a customer who is forgotten the files still there are removed; an export has them.
 
     Attributes:
         folder: Where they are written; it is made if it is not there.
@@ -57,6 +71,29 @@ class Files(Plugin):
     @override
     def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
         return [self._write(Path(self.folder), each) for each in event.deliveries]
+
+    @hookimpl
+    @override
+    def export_customer(self, ctx: Context, event: CustomerExported) -> Mapping[str, Any] | None:
+        files = self._files_of(ctx, event.customer_id)
+        return {"files": {p.name: p.read_text(errors="replace") for p in files}} if files else None
+
+    @hookimpl
+    @override
+    def erase_customer(self, ctx: Context, event: CustomerErased) -> Iterable[Erasure]:
+        files = self._files_of(ctx, event.customer_id)
+        if not event.planned:
+            for path in files:
+                path.unlink(missing_ok=True)
+        folder = Path(self.folder)
+        looked_at = (folder.absolute(),) if folder.exists() else ()
+        return [Erasure("files in the outbox", count=len(files), files=looked_at)]
+
+    def _files_of(self, ctx: Context, customer: int) -> Sequence[Path]:
+        """Return the files that are still there of what was written to a customer."""
+        keys = sorted({key for (key,) in ctx.execute(_KEYS, who=customer)})
+        found = (Path(self.folder) / f"{key}.{ending}" for key in keys for ending in FORMATS)
+        return [path for path in found if path.exists()]
 
     def _write(self, folder: Path, delivery: Delivery) -> Outcome:
         try:

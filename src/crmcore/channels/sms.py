@@ -50,7 +50,8 @@ class Sms(Plugin):
     Attributes:
         provider: `twilio`.
         account: The provider's name for the shop's account.
-        token: The account's secret; better kept in a file of its own, *token_file*.
+        token: The account's secret; better kept in a file of its own.
+        token_file: Where that file is, in place of *token*.
         sender: The number, or name, they come from.
         url: Where the provider is, without the path; for its own address leave it out.
         seconds: How long the provider may take.

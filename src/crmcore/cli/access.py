@@ -12,7 +12,9 @@ from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.services.staff.access import Access
 
-_most = click.option("--most", type=click.IntRange(min=0), default=50, show_default=True)
+_most = click.option(
+    "--most", type=click.IntRange(min=0), default=50, show_default=True, help="How many to list."
+)
 
 
 def access_json(each: Access) -> dict[str, Any]:

@@ -77,5 +77,8 @@ plugins: Final = LazyGroup(
             "crmcore.cli.plugins:show", "Show what a plugin brings, and how it can be set."
         ),
         "order": Lazy("crmcore.cli.plugins:order", "Show in which order plugins are called."),
+        "stats": Lazy(
+            "crmcore.cli.plugin_stats:stats", "Show what plugins cost, and how far they are behind."
+        ),
     },
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from attrs import asdict, frozen
 
+from crmcore.cli.lazy import Lazy, LazyGroup
 from crmcore.cli.settings import type_name
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.cli.terminal.page import open_page
@@ -17,25 +18,8 @@ from crmcore.configuration import load_configuration
 from crmcore.domain.kind import Kind
 from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.hooks import SPECS
+from crmcore.hooks.phases import phase_of
 from crmcore.services.starting.assembly import Assembly
-
-PHASES: Final = {
-    "register": "at start",
-    "prepare": "before writing",
-    "guard": "before acting",
-    "choose": "one answer is needed",
-    "on": "in the transaction",
-    "after": "after the commit",
-    "describe": "on a question",
-    "recompute": "rebuild and debt",
-}
-"""When a hook is called, by the first word of its name."""
-
-_OTHERWISE: Final = {
-    "on_started": "at start",
-    "on_stopping": "at the end",
-    "on_timers_due": "own transaction",
-}
 
 
 @frozen(kw_only=True)
@@ -50,18 +34,27 @@ class Hook:
     implemented_by: list[str]
 
 
-@click.command
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "show": Lazy("crmcore.cli.hook:show", "Show all there is to know of a hook."),
+    },
+    invoke_without_command=True,
+)
 @click.option("--kinds", is_flag=True, help="List the kinds of interactions instead.")
 @config_option
 @json_option
 @pass_shell
-def hooks(shell: Shell, kinds: bool, as_json: bool) -> None:
+@click.pass_context
+def hooks(ctx: click.Context, shell: Shell, kinds: bool, as_json: bool) -> None:
     """
     List the hooks, and who implements them.
 
     Implementations stand in the order in which they are called. Without a crm.toml, no plugin is
     there to implement any.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     assembly = configured(shell)
     if kinds:
         _show_kinds(assembly, as_json=as_json)
@@ -70,7 +63,7 @@ def hooks(shell: Shell, kinds: bool, as_json: bool) -> None:
         Hook(
             hook=name,
             theme=spec.__name__.removesuffix("Hooks").lower(),
-            phase=phase_of(name),
+            phase=phase_of(name).when,
             signature=signature_of(hook),
             description=(inspect.getdoc(hook) or "").partition("\n")[0],
             implemented_by=[plugin.name for plugin, _ in assembly.of(hook)],
@@ -101,11 +94,6 @@ def configured(shell: Shell) -> Assembly:
         return Assembly([], [relationship(RelationshipSettings())])
     configuration = load_configuration(Path(shell.config))
     return Assembly(configuration.plugins, [relationship(configuration.relationship)])
-
-
-def phase_of(hook: str) -> str:
-    """Return when a hook is called."""
-    return _OTHERWISE.get(hook) or PHASES.get(hook.partition("_")[0], "when it is needed")
 
 
 def signature_of(hook: Callable[..., Any]) -> str:

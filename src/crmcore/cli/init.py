@@ -23,13 +23,6 @@ _HEAD: Final = """\
 # `crm try` shows what a configuration makes of a shop's history before it is switched on.
 """
 
-_SHOP_HELPS: Final = {
-    "database": "Where it is, as SQLAlchemy writes it; a relative path begins at this file.",
-    "currency": "The shop's own, in which everything is counted. Fixed with the first use.",
-    "zone": "The shop's time zone: its days begin at midnight there.",
-    "critical": "Plugins whose exceptions are to abort what the shop does.",
-}
-
 
 @click.command
 @click.option(
@@ -88,17 +81,17 @@ def _configuration(database: str, currency: str, zone: str) -> str:
         "currency": str(toml_value(currency)),
         "zone": str(toml_value(zone)),
     }
-    lines = [_HEAD, *toml_table("crm", ShopSettings, given, _SHOP_HELPS)]
+    lines = [_HEAD, *toml_table("crm", ShopSettings, given)]
     lines += comment(description_of(GateSettings))
-    lines += toml_table("gate", GateSettings, {}, {})
+    lines += toml_table("gate", GateSettings, {})
     lines += comment(description_of(IdentitySettings))
-    lines += toml_table("identity", IdentitySettings, {}, {})
+    lines += toml_table("identity", IdentitySettings, {})
     lines += comment(description_of(RelationshipSettings))
-    lines += toml_table("relationship", RelationshipSettings, {}, {})
+    lines += toml_table("relationship", RelationshipSettings, {})
     for each in Installed.of(PLUGINS):
         cls = load_plugin(each.name)
         lines += comment(description_of(cls))
-        header, *settings = toml_table(f"plugins.{each.name}", cls, {}, {})
+        header, *settings = toml_table(f"plugins.{each.name}", cls, {})
         # What ships with the core, such as a channel, is there only if the shop asks for it.
         lines += [header, *(["enabled = false"] if each.is_shipped else []), *settings]
     return "\n".join(lines)

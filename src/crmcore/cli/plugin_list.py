@@ -69,4 +69,7 @@ def _state(name: str, tables: Mapping[str, Any] | None) -> str:
         return "installed"
     table = tables[name]
     is_off = isinstance(table, Mapping) and table.get("enabled", True) is not True
-    return "switched off" if is_off else "switched on"
+    if is_off:
+        return "switched off"
+    in_shadow = isinstance(table, Mapping) and table.get("shadow", False) is True
+    return "in shadow" if in_shadow else "switched on"

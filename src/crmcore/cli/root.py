@@ -85,6 +85,9 @@ CORE: Final = {
         "crmcore.cli.doctor:doctor", "Find what is wrong, each with its cure.", _PLUGINS
     ),
     "rebuild": Lazy(
+    "new-plugin": Lazy(
+        "crmcore.cli.new_plugin:new_plugin", "Write a new plugin, with tests and all.", _PLUGINS
+    ),
         "crmcore.cli.rebuild:rebuild", "Make derived tables anew from the ledger.", _PLUGINS
     ),
     "retry": Lazy(

@@ -123,17 +123,15 @@ def toml_value(value: Any) -> str | None:
     return None
 
 
-def toml_table(
-    name: str, cls: type[Any], given: Mapping[str, str], helps: Mapping[str, str]
-) -> Iterator[str]:
+def toml_table(name: str, cls: type[Any], given: Mapping[str, str]) -> Iterator[str]:
     """
     Yield the lines of a table with every setting of a class, its defaults as comments.
 
-    What is *given* is written as a value; *helps* say what the class itself does not.
+    What is *given* is written as a value.
     """
     yield f"[{name}]"
     for setting in settings_of(cls):
-        yield from comment(helps.get(setting.name, setting.help))
+        yield from comment(setting.help)
         if setting.name in given:
             yield f"{setting.name} = {given[setting.name]}"
         elif setting.is_needed:

@@ -1,4 +1,10 @@
-"""What the commands of one call share."""
+"""
+What the commands of one call share.
+
+Plugins write their commands with it, too: `Shell` and `pass_shell`, `config_option`, `json_option`
+and `echo_json` are promised to them. An entry point in the group `crmcore.commands` gives a click
+command, and `crm` lists it.
+"""
 
 from __future__ import annotations
 

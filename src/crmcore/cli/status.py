@@ -62,6 +62,7 @@ def _plugin_json(each: PluginStatus) -> dict[str, Any]:
     return {
         "name": each.name,
         "is_on": each.is_on,
+        "in_shadow": each.in_shadow,
         "revision": each.revision,
         "debts": each.debts,
         "behind": each.behind,
@@ -138,6 +139,8 @@ def _hints(found: Status, calendar: Calendar) -> Iterator[str]:
                 f"{each.name} raised last on {when}, in {fault.hook}: {fault.error}: "
                 f"{fault.message}"
             )
+        if each.is_on and each.in_shadow:
+            yield f"{each.name} is in shadow: what it decides is kept, and nobody acts on it."
         if not each.is_on and (each.has_failed or each.timers):
             yield f"{each.name} is not switched on; what it has left waits until it is."
     if any(each.is_on and each.has_failed for each in found.plugins):

@@ -56,7 +56,9 @@ def _aware(moment: datetime | None) -> datetime | None:
     "--open/--done", "is_open", default=True, help="Those to be done, which is the default."
 )
 @click.option("--all", "every", is_flag=True, help="Those to be done, and those done.")
-@click.option("--most", type=click.IntRange(min=0), default=50, show_default=True)
+@click.option(
+    "--most", type=click.IntRange(min=0), default=50, show_default=True, help="How many to list."
+)
 @config_option
 @json_option
 @pass_shell
@@ -98,11 +100,11 @@ def _view_json(each: TaskView) -> dict[str, Any]:
 @click.argument("customer", metavar="SCHEME:VALUE|ID")
 @click.argument("title")
 @click.option("--key", metavar="TEXT", help="Adding a task of the same key again changes nothing.")
-@click.option("--note", metavar="TEXT")
+@click.option("--note", metavar="TEXT", help="More on it.")
 @click.option("--owner", metavar="NAME", help="A member of staff, or a team.")
 @click.option("--due", type=_WHEN, help="When it is to be done by (UTC).")
 @click.option("--escalate-at", type=_WHEN, help="When it goes to --escalate-to, if not done (UTC).")
-@click.option("--escalate-to", metavar="NAME")
+@click.option("--escalate-to", metavar="NAME", help="A member of staff, or a team.")
 @config_option
 @json_option
 @pass_shell

@@ -14,6 +14,7 @@ from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.cli.terminal.page import open_page
 from crmcore.cli.terminal.walk import Walk
+from crmcore.domain.shadow import plugin_of
 from crmcore.errors import NotFoundError, nearest
 from crmcore.services.recording.why import Decision, StageStep
 
@@ -46,7 +47,7 @@ class Question:
         return [
             each
             for each in decisions
-            if self.plugin in ("", each.interaction.source.removeprefix("plugin:"))
+            if self.plugin in ("", plugin_of(each.interaction.source))
             and (not self.kinds or each.interaction.kind in self.kinds)
         ]
 

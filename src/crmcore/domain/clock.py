@@ -72,16 +72,23 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> int:
+        """Return the present instant, in microseconds."""
         return (datetime.now(UTC) - EPOCH) // MICROSECOND
 
 
 @define
 class VirtualClock:
-    """A clock that stands until it is moved, and never moves back."""
+    """
+    A clock that stands until it is moved, and never moves back.
+
+    Attributes:
+        instant: Where it stands, in microseconds.
+    """
 
     instant: int = 0
 
     def now(self) -> int:
+        """Return the instant at which it stands, in microseconds."""
         return self.instant
 
     def advance_to(self, instant: int) -> None:
@@ -115,6 +122,9 @@ class Calendar:
     A day starts at the first instant at which a clock on the wall shows it. Where there is no
     midnight, that is when the gap ends; where there are two, the first. A day that was skipped
     altogether starts with the next.
+
+    Attributes:
+        zone: Whose clock on the wall counts.
     """
 
     zone: ZoneInfo = field(default=ZoneInfo("UTC"))

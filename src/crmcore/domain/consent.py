@@ -98,7 +98,11 @@ class ZoneChanged:
 
 CONSENT_KINDS: Final = (
     Kind("consent.requested", payload=ConsentGiven, description="Asked to be confirmed."),
-    Kind("consent.given", payload=ConsentGiven),
+    Kind(
+        "consent.given",
+        payload=ConsentGiven,
+        description="A customer agreed to messages of a purpose, on a channel.",
+    ),
     Kind(
         "consent.confirmed",
         payload=ConsentGiven,
@@ -110,12 +114,42 @@ CONSENT_KINDS: Final = (
         follows=True,
         description="From another system's list; it never widens what was said here.",
     ),
-    Kind("consent.withdrawn", payload=ConsentWithdrawn, follows=True),
-    Kind("consent.refused", payload=ConsentWithdrawn, follows=True),
-    Kind("consent.expired", payload=ConsentWithdrawn, follows=True),
-    Kind("brake.set", payload=BrakeSet, follows=True),
-    Kind("brake.lifted", payload=BrakeLifted, follows=True),
-    Kind("customer.zone_changed", payload=ZoneChanged, follows=True),
+    Kind(
+        "consent.withdrawn",
+        payload=ConsentWithdrawn,
+        follows=True,
+        description="A customer took back what they had agreed to, or objected.",
+    ),
+    Kind(
+        "consent.refused",
+        payload=ConsentWithdrawn,
+        follows=True,
+        description="A customer was asked, and said no.",
+    ),
+    Kind(
+        "consent.expired",
+        payload=ConsentWithdrawn,
+        follows=True,
+        description="What a customer agreed to holds no longer.",
+    ),
+    Kind(
+        "brake.set",
+        payload=BrakeSet,
+        follows=True,
+        description="Something holds messages back, such as an open complaint or mourning.",
+    ),
+    Kind(
+        "brake.lifted",
+        payload=BrakeLifted,
+        follows=True,
+        description="It holds them back no longer.",
+    ),
+    Kind(
+        "customer.zone_changed",
+        payload=ZoneChanged,
+        follows=True,
+        description="A customer lives by another clock.",
+    ),
 )
 
 

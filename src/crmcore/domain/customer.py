@@ -12,7 +12,14 @@ from crmcore.domain.identity import Identifier
 
 @frozen(kw_only=True)
 class Customer:
-    """A customer, when they were first recorded, and the names they are known by, oldest first."""
+    """
+    A customer, when they were first recorded, and the names they are known by, oldest first.
+
+    Attributes:
+        id: Theirs, for ever.
+        recorded_instant: When they were first recorded, in microseconds.
+        identifiers: What they are known by, oldest first.
+    """
 
     id: int
     recorded_instant: int
@@ -20,4 +27,5 @@ class Customer:
 
     @property
     def recorded_at(self) -> datetime:
+        """When they were first recorded, in UTC."""
         return to_datetime(self.recorded_instant)

@@ -84,9 +84,24 @@ MESSAGE_KINDS: Final = (
         payload=MessageSettled,
         description="A message was handed over, and nobody can tell whether it was taken.",
     ),
-    Kind("message.delivered", payload=MessageSeen, aliases=("Email Delivered",)),
-    Kind("message.opened", payload=MessageSeen, aliases=("Email Opened",)),
-    Kind("message.clicked", payload=MessageSeen, aliases=("Email Link Clicked",)),
+    Kind(
+        "message.delivered",
+        payload=MessageSeen,
+        aliases=("Email Delivered",),
+        description="A message arrived.",
+    ),
+    Kind(
+        "message.opened",
+        payload=MessageSeen,
+        aliases=("Email Opened",),
+        description="A message was opened.",
+    ),
+    Kind(
+        "message.clicked",
+        payload=MessageSeen,
+        aliases=("Email Link Clicked",),
+        description="A link in a message was followed.",
+    ),
     Kind(
         BOUNCED,
         payload=MessageBounced,

@@ -34,6 +34,7 @@ class Answer:
     What one gate says of a message.
 
     Attributes:
+        gate: Which gate, such as `consent`, `cap` or `quiet`.
         answer: `go`, `wait` until *may_go_at*, or `no`.
         reason: In words; None where there is nothing to say.
         may_go_at: In microseconds.
@@ -149,6 +150,7 @@ class Holdout:
 
     @property
     def arm(self) -> Arm:
+        """What decides who is left out: a hash of its name and the customer."""
         return Arm.of(self.name)
 
     @property

@@ -14,7 +14,13 @@ from crmcore.errors import ConfigurationError, IdentifierError, nearest
 
 @frozen
 class Identifier:
-    """One name of a customer, such as the email `ada@example.com`; *value* is normalised."""
+    """
+    One name of a customer, such as the email `ada@example.com`; *value* is normalised.
+
+    Attributes:
+        scheme: Of what sort, such as `email`, `phone` or `account`.
+        value: As it is stored and compared: normalised.
+    """
 
     scheme: str
     value: str
@@ -45,6 +51,7 @@ class Scheme:
     A way of naming customers, such as email.
 
     Attributes:
+        name: Such as `email`.
         normalise: Returns a value as it is stored and compared, or raises `IdentifierError`.
         is_normal: Returns whether a value certainly is in that form, at a quick look.
         rank: The lowest decides, where identifiers of one interaction belong to several customers.

@@ -36,6 +36,8 @@ class Line:
         product: The shop's number of the product (its SKU).
         quantity: Whole units; the sign comes from the kind, not from here.
         amount_minor: For all units together, discounts taken off, in the interaction's currency.
+        variant: The shop's name of the variant, such as a size.
+        category: What it is a sort of.
         cost_minor: What the units cost the shop, where it says.
         key: The line's own name within its order, which a refund can refer to.
         undoes: The key of the line that this one undoes.
@@ -58,13 +60,19 @@ class Draft:
 
     Attributes:
         kind: The name of a registered kind, or an alias of one.
+        identifiers: What the customer is known by.
         customer: The customer's id, where it is known; otherwise *identifiers* find or make one.
         occurred_at: An aware datetime; None is now.
+        amount: Of the whole interaction; the kind says what it does to the customer's revenue.
+        lines: What was ordered, or is undone.
+        payload: A dict, or an object of the kind's payload class.
         source: What reports it: the shop's name for a system, or `plugin:<name>`.
         source_key: The source's own key for it. The pair is recorded once.
+        channel: Where it happened, such as `web` or `phone`.
+        actor: Who did it, such as `staff:grace`.
         subject: What it is about, such as `order:1042`.
-        thread: What holds a conversation together. *touch*: what led here, such as a coupon.
-        payload: A dict, or an object of the kind's payload class.
+        thread: What holds a conversation together.
+        touch: What led here, such as a coupon.
         caused_by: The id of the interaction that led to this one.
     """
 
@@ -267,6 +275,30 @@ class Interaction:
     `recorded_for` is the customer it was recorded for, for ever; `customer_id` the one it
     belongs to now. Amounts are what it adds to the customer's revenue, so those of a refund
     are negative; `amount_base_minor` is in the shop's own currency, frozen at recording.
+
+    Attributes:
+        id: Its own; of one customer they ascend in the order of the commits.
+        kind: Such as `order.placed`.
+        kind_version: The version of the payload it was recorded with.
+        customer_id: Whose it is now.
+        recorded_for: Whom it was recorded for, for ever.
+        occurred_instant: When it happened, in microseconds.
+        recorded_instant: When it was recorded, in microseconds.
+        origin: Whether somebody told of it, or a plugin decided it.
+        source: What reported it: the shop's name for a system, or `plugin:<name>`.
+        source_key: The source's own key for it.
+        channel: Where it happened, such as `web`.
+        actor: Who did it, such as `staff:grace`.
+        subject: What it is about, such as `order:1042`.
+        thread: What holds a conversation together.
+        touch: What led here, such as a coupon.
+        amount_minor: What it adds to the customer's revenue, in minor units of *currency*.
+        currency: That of the amount, an ISO 4217 code.
+        amount_base_minor: The same in the shop's own currency; None where there was no rate.
+        caused_by: The id of the interaction that led to it.
+        payload_json: The payload without what is personal; `payload` reads it.
+        personal_json: What is personal of the payload; None once it was erased, or where nothing
+            is.
     """
 
     id: int
@@ -294,14 +326,17 @@ class Interaction:
 
     @property
     def occurred_at(self) -> datetime:
+        """When it happened, in UTC."""
         return to_datetime(self.occurred_instant)
 
     @property
     def recorded_at(self) -> datetime:
+        """When it was recorded, in UTC."""
         return to_datetime(self.recorded_instant)
 
     @property
     def amount(self) -> Money | None:
+        """What it adds to the customer's revenue; None where there is no amount."""
         if self.amount_minor is None or self.currency is None:
             return None
         return Money(self.amount_minor, self.currency)

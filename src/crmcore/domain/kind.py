@@ -50,12 +50,13 @@ class Kind:
     Attributes:
         name: Object and action, such as `order.placed`.
         payload: The attrs class a payload of the present version is structured into.
-        version: Of the payload; older ones are read through *upcasters*, keyed by the version
-            they read.
+        version: Of the payload.
+        upcasters: What reads older payloads, by the version that each reads.
         aliases: Other names accepted for it.
         sign: What its amount does to the customer's revenue: 1 adds, -1 takes away, 0 nothing.
-        follows: Whether it is told of something earlier, as a delivery, a refund or a bounce is:
-            it brings nobody back whom the shop has forgotten.
+        follows: Whether it is told of something earlier, as a delivery, a refund or a bounce is: it
+            brings nobody back whom the shop has forgotten.
+        description: What it says, in a sentence.
     """
 
     name: str = field(kw_only=False)

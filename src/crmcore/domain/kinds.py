@@ -114,14 +114,52 @@ STAGE_REFUSED: Final = "stage.refused"
 # Aliases are the event names of Segment's e-commerce specification, version 2, so that a shop's
 # existing trackers work unchanged.
 CORE_KINDS: Final = (
-    Kind("catalog.searched", payload=Searched, aliases=("Products Searched",)),
-    Kind("product.viewed", payload=ProductViewed, aliases=("Product Viewed",)),
-    Kind("wishlist.changed", payload=WishlistChanged),
-    Kind("share.made", payload=ShareMade, aliases=("Product Shared",)),
-    Kind("account.registered", payload=AccountRegistered, aliases=("Signed Up",)),
-    Kind("cart.changed", payload=CartChanged, aliases=("Cart Viewed",)),
-    Kind("checkout.started", payload=CheckoutStarted, aliases=("Checkout Started",)),
-    Kind("payment.failed", payload=PaymentFailed),
+    Kind(
+        "catalog.searched",
+        payload=Searched,
+        aliases=("Products Searched",),
+        description="Somebody searched the shop.",
+    ),
+    Kind(
+        "product.viewed",
+        payload=ProductViewed,
+        aliases=("Product Viewed",),
+        description="Somebody looked at a product.",
+    ),
+    Kind(
+        "wishlist.changed",
+        payload=WishlistChanged,
+        description="Something was put on a wish list, or taken from it.",
+    ),
+    Kind(
+        "share.made",
+        payload=ShareMade,
+        aliases=("Product Shared",),
+        description="Somebody told others of something in the shop.",
+    ),
+    Kind(
+        "account.registered",
+        payload=AccountRegistered,
+        aliases=("Signed Up",),
+        description="Somebody opened an account.",
+    ),
+    Kind(
+        "cart.changed",
+        payload=CartChanged,
+        aliases=("Cart Viewed",),
+        description="A cart was filled, changed or looked at.",
+    ),
+    Kind(
+        "checkout.started",
+        payload=CheckoutStarted,
+        aliases=("Checkout Started",),
+        description="Somebody began to check out.",
+    ),
+    Kind(
+        "payment.failed",
+        payload=PaymentFailed,
+        description="A payment did not go through.",
+    ),
     Kind(
         "order.placed",
         payload=Order,
@@ -129,8 +167,18 @@ CORE_KINDS: Final = (
         sign=1,
         description="An order was placed; its amount adds to what the customer spent.",
     ),
-    Kind("order.shipped", payload=Shipment, follows=True),
-    Kind("order.delivered", payload=Shipment, follows=True),
+    Kind(
+        "order.shipped",
+        payload=Shipment,
+        follows=True,
+        description="An order was sent on its way.",
+    ),
+    Kind(
+        "order.delivered",
+        payload=Shipment,
+        follows=True,
+        description="An order arrived.",
+    ),
     Kind(
         "order.cancelled",
         payload=OrderUndone,
@@ -153,8 +201,16 @@ CORE_KINDS: Final = (
         follows=True,
         description="Goods came back; see also refunds.",
     ),
-    Kind("service.opened", payload=ServiceOpened),
-    Kind("call.ended", payload=CallEnded),
+    Kind(
+        "service.opened",
+        payload=ServiceOpened,
+        description="A customer asked for something, or complained.",
+    ),
+    Kind(
+        "call.ended",
+        payload=CallEnded,
+        description="A customer and the shop spoke on the phone.",
+    ),
     Kind(
         STAGE_REFUSED,
         payload=StageRefused,

@@ -31,7 +31,7 @@ def _names(names: Iterable[str]) -> frozenset[str]:
 
 @frozen
 class Stage:
-    """A named stage, and the phase of the sale it belongs to."""
+    """A stage by its *name*, the *phase* of the sale it belongs to, and a *description*."""
 
     name: str
     phase: Phase
@@ -40,23 +40,25 @@ class Stage:
 
 @frozen
 class AtLeast:
-    """Holds when a counter of the lifecycle is at least *number*."""
+    """Holds when *counter*, one of the lifecycle's, is at least *number*."""
 
     counter: str
     number: int
 
     def holds(self, count: int) -> bool:
+        """Return whether it holds while the counter is *count*."""
         return count >= self.number
 
 
 @frozen
 class AtMost:
-    """Holds when a counter of the lifecycle is at most *number*."""
+    """Holds when *counter*, one of the lifecycle's, is at most *number*."""
 
     counter: str
     number: int
 
     def holds(self, count: int) -> bool:
+        """Return whether it holds while the counter is *count*."""
         return count <= self.number
 
 
@@ -68,6 +70,14 @@ class Edge:
     An edge is taken on a fact, that is an interaction of one of the kinds *on*, or after
     *quiet_days* whole days without any fact of the lifecycle, counted from the last fact or
     from entering the stage, whichever is later, up to the next midnight of the shop's zone.
+
+    Attributes:
+        source: The stage it leads from; `ANY`: every one.
+        target: The stage it leads to; `PREVIOUS`: the one before.
+        reason: In words, such as `placed an order`.
+        on: Kinds of interactions on which it is taken.
+        quiet_days: After how many quiet days it is taken; None: time does not take it.
+        when: What has to hold of a counter; None: nothing.
     """
 
     source: str
@@ -147,6 +157,7 @@ class Lifecycle:
 
     @property
     def initial(self) -> str:
+        """The stage in which everybody begins."""
         return self.stages[0].name
 
     @property
@@ -156,6 +167,7 @@ class Lifecycle:
         return self.listens | on_edges | {k for c in self.counters.values() for k in c}
 
     def phase_of(self, stage: str) -> Phase:
+        """Return the phase of the sale that a stage belongs to."""
         return next(s.phase for s in self.stages if s.name == stage)
 
 

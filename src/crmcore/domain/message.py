@@ -69,10 +69,14 @@ class MessageDraft:
 
     Attributes:
         key: What it is, such as `news-2026-11` or `order-shipped/4711`: a customer gets it once.
+        customer: Whom it is for, by id or identifier.
         purpose: Has no default: whoever writes it has to say.
+        channel: On which it goes, such as `email`.
+        content: What it says.
         asks: Whether it asks the customer for something, which has a budget of its own.
         priority: Of several that a cap does not let through together, the highest goes first.
-        not_before, not_after: When it may go; after *not_after* it is withheld.
+        not_before: When it may go at the earliest: an aware datetime, or microseconds.
+        not_after: After when it is withheld instead.
         caused_by: The interaction that led to it, by id.
     """
 
@@ -94,8 +98,26 @@ class Message:
     A message as it stands; instants in microseconds.
 
     Attributes:
+        id: Its own.
+        key: What it is, such as `news-2026-11`.
+        plugin: Whose it is; empty: the shop's own.
+        customer_id: Whom it is for.
+        purpose: What it is for.
+        channel: On which it goes.
+        state: Where it stands.
+        priority: Of several that a cap does not let through together, the highest goes first.
+        asks: Whether it asks the customer for something.
+        planned_at: When it was planned.
+        not_before: When it may go at the earliest, as far as is known.
+        not_after: After when nobody wants it; None: it has no end.
         gate: Which gate withholds it or makes it wait, such as `consent` or `cap`; None: none.
         reason: What that gate said, in a sentence; or what the provider said.
+        attempt: How many attempts there were.
+        handed_at: When it was last handed over; None: never.
+        settled_at: When nothing more was to become of it; None until then.
+        provider_reference: The provider's name for it.
+        caused_by: The id of the interaction that led to it.
+        content: What it says; None once it was emptied.
         address: The identifier it goes to, such as `ada@example.com`; None if there is none.
     """
 
@@ -128,13 +150,14 @@ class Channel:
     A way to reach customers.
 
     Attributes:
+        name: As messages give it, such as `email`.
         scheme: Of the identifiers it reaches: `email`, `phone`.
         idempotent: Whether the provider takes a key by which it knows a message it had before.
         on_unknown: What becomes of a message nobody knows the fate of, by purpose; all others are
             left. With an idempotent provider it is always sent again, with the same key.
         at_once: How many messages one call may carry.
-        answers_within: Seconds that one call may take. Of what was handed over and not answered
-            by then nobody knows the fate, as after a crash.
+        answers_within: Seconds that one call may take. Of what was handed over and not answered by
+            then nobody knows the fate, as after a crash.
     """
 
     name: str = field(kw_only=False)
@@ -161,7 +184,14 @@ class Broadcast:
     Something that is said to many at once.
 
     Attributes:
+        key: What it is, such as `news-2026-11`.
+        plugin: Whose it is; empty: the shop's own.
+        purpose: What it is for.
+        channel: On which it goes.
         audience: How many it was planned for; counted then, and never again.
+        planned_at: When it was planned, in microseconds.
+        stopped_at: When it was called off, in microseconds; None: it was not.
+        actor: Who planned it, where the shop said so.
         states: How many of them stand in which state; they always add up to the audience.
     """
 
@@ -183,7 +213,15 @@ class Broadcast:
 
 @frozen(kw_only=True)
 class Delivery:
-    """One message on its way: what a channel is handed."""
+    """
+    One message on its way: what a channel is handed.
+
+    Attributes:
+        message: The message.
+        content: What it says, after plugins prepared it.
+        address: Where it goes, such as `ada@example.com`.
+        idempotency_key: By which a provider knows it again: the same in every attempt.
+    """
 
     message: Message
     content: Content
@@ -193,14 +231,25 @@ class Delivery:
 
 @frozen
 class Accepted:
-    """The provider took it; *reference* is its name for it."""
+    """
+    The provider took it; *reference* is its name for it.
+
+    Attributes:
+        reference: The provider's name for the message, by which it tells of it later.
+    """
 
     reference: str | None = None
 
 
 @frozen
 class Deferred:
-    """Not now: it is tried again, not before *retry_after* (seconds) if the provider said so."""
+    """
+    Not now: it is tried again, not before *retry_after* (seconds) if the provider said so.
+
+    Attributes:
+        reason: What the provider said.
+        retry_after: Seconds before which it is not tried again, where the provider said so.
+    """
 
     reason: str
     retry_after: float | None = None
@@ -212,6 +261,7 @@ class Failed:
     The provider will not take it, now or later.
 
     Attributes:
+        reason: What the provider said.
         undeliverable: Whether the contact point itself is at fault: nothing goes there any more.
     """
 
@@ -221,12 +271,18 @@ class Failed:
 
 @frozen
 class Unknown:
-    """Nobody can tell whether the provider took it."""
+    """
+    Nobody can tell whether the provider took it.
+
+    Attributes:
+        reason: What is known of it.
+    """
 
     reason: str
 
 
 Outcome = Accepted | Deferred | Failed | Unknown
+"""What a channel says became of one attempt at a message."""
 
 
 def check_key(key: object) -> str:

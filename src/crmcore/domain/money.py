@@ -57,7 +57,13 @@ def exponent_of(currency: str) -> int:
 
 @frozen(order=False)
 class Money:
-    """An amount in minor units (cents, yen) of one currency."""
+    """
+    An amount in minor units (cents, yen) of one currency.
+
+    Attributes:
+        amount_minor: In cents, yen, and so on.
+        currency: An ISO 4217 code, such as `EUR`.
+    """
 
     amount_minor: int = field()
     currency: str = field(converter=check_currency)

@@ -48,7 +48,13 @@ class Outcome:
 
 @frozen(kw_only=True)
 class ErasurePlan:
-    """What an erasure would do; nothing has been done."""
+    """
+    What an erasure would do; nothing has been done.
+
+    Attributes:
+        customer_id: Who would be erased.
+        outcomes: What would become of everything, one for each sort of thing.
+    """
 
     customer_id: int
     merged: Sequence[int]
@@ -59,6 +65,7 @@ class ErasurePlan:
     """Why they may not be erased at present; None: they may."""
 
     def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
         return {
             "customer": str(self.customer_id),
             "merged": [str(each) for each in self.merged],
@@ -133,9 +140,15 @@ class Certificate:
     That a customer was erased: what became of everything, and what was found afterwards.
 
     Attributes:
+        id: Its own.
+        customer_id: Who was erased.
         merged: Those who were merged into them, and were erased as the same person.
-        erased_at, instants in microseconds.
-        verified_at: None until nothing of them was found, and nothing stood in the way.
+        erased_at: When, in microseconds.
+        verified_at: When nothing of them was found and nothing stood in the way, in microseconds;
+            None until then.
+        actor: Who did it, where the shop said so.
+        reason: Why, as it was given.
+        outcomes: What became of everything, one for each sort of thing.
         verification: None, where it is told of an erasure of earlier.
     """
 
@@ -151,12 +164,21 @@ class Certificate:
 
     @property
     def kept(self) -> Sequence[Outcome]:
+        """What was not erased, each with its reason."""
         return [each for each in self.outcomes if each.fate == "kept"]
 
 
 @frozen(kw_only=True)
 class LegalHold:
-    """Why a customer may not be erased, nor what is kept of them emptied, for now."""
+    """
+    Why a customer may not be erased, nor what is kept of them emptied, for now.
+
+    Attributes:
+        customer_id: Who is on hold.
+        reason: Why.
+        since: From when on, in microseconds.
+        actor: Who decided it, where the shop said so.
+    """
 
     customer_id: int
     reason: str
@@ -184,6 +206,7 @@ class Exported:
     All that is kept of a customer, written to files.
 
     Attributes:
+        customer_id: Whom it is about.
         data: The JSON file, for programs.
         page: The HTML file, for people; both say the same.
         sections: How many entries each section has.
@@ -201,8 +224,10 @@ class JournalEntry:
     An erasure as it is kept beside the backups, to be done again where one is restored.
 
     Attributes:
+        erased_at: When it was done, in microseconds.
         points: Keyed hashes of what the person was known by; they say nothing without the
             database's secret.
+        actor: Who did it, where the shop said so.
     """
 
     erased_at: int
@@ -210,4 +235,5 @@ class JournalEntry:
     actor: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
         return {"erased_at": self.erased_at, "points": list(self.points), "actor": self.actor}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from crmcore.domain.lifecycle import ANY, PREVIOUS, AtLeast, AtMost, Edge, Lifecycle, Stage
+from crmcore.domain.settings import whole
 
 RELATIONSHIP: Final = "relationship"
 
@@ -27,8 +28,8 @@ STAGES: Final = (
     Stage("lapsed", "post-sale", "quiet for so long that they may have left"),
 )
 
-_days = validators.and_(validators.instance_of(int), validators.ge(1))
-_orders = validators.and_(validators.instance_of(int), validators.ge(2))
+_days = whole(least=1)
+_orders = whole(least=2)
 
 
 @frozen(kw_only=True)
@@ -37,6 +38,16 @@ class RelationshipSettings:
     The numbers of the default lifecycle: `[relationship]` in crm.toml. All are whole days but two.
 
     A day count runs from the customer's last sign of life to the next midnight of the shop's zone.
+
+    Attributes:
+        engaged_after_views: How many searches, looks at products, wishes and shares make a
+            customer `engaged`.
+        engaged_quiet_days: After how many quiet days they are no longer that.
+        cart_quiet_days: After how many quiet days a cart counts as left.
+        delivery_assumed_days: After how many quiet days an order is taken as received.
+        loyal_from_orders: How many orders make a customer `loyal`, 2 or more.
+        at_risk_quiet_days: After how many quiet days a buyer is `at_risk`.
+        lapsed_quiet_days: After how many further days, beyond those, they have `lapsed`.
     """
 
     engaged_after_views: int = field(default=3, validator=_days)
@@ -46,7 +57,6 @@ class RelationshipSettings:
     loyal_from_orders: int = field(default=5, validator=_orders)
     at_risk_quiet_days: int = field(default=90, validator=_days)
     lapsed_quiet_days: int = field(default=90, validator=_days)
-    """Further days, after those that led to `at_risk`."""
 
 
 def relationship(settings: RelationshipSettings | None = None) -> Lifecycle:

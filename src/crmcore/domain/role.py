@@ -183,10 +183,16 @@ class Grant:
     Something a role may do. What no grant says nobody may.
 
     Attributes:
-        actions: See `Action`.
+        actions: `read`: find and look at one customer; `list`: page through many; `reveal`: see
+            a personal value unmasked, for a reason; `export`: take values away; `record`: tell
+            the ledger something; `work`: add, assign and finish tasks; `approve`: be the second
+            person.
         fields: Names of fields or groups of them: schemes of identifiers, `contact`,
             `identifiers`, `texts`, `tasks` and so on; `*` is all there are.
-        rows: Of which customers; None: of all.
+        rows: Of which customers: a condition such as
+            `{ trait = "tiering.tier", operator = "in", value = ["A"] }`,
+            `{ stage = "relationship", operator = "is", value = "loyal" }` or
+            `{ task_owner = "me" }`, and `all`, `any` and `not` of such; without it, of all.
     """
 
     actions: tuple[str, ...] = field(converter=_actions)
@@ -200,6 +206,9 @@ class Role:
     What somebody in this role may do.
 
     Attributes:
+        name: As staff are given it.
+        grants: What it lets them do, as tables [[roles.<name>.grants]], each with `actions` and
+            `fields`, perhaps with `rows`.
         bulk_above: How many customers may be exported in a day, or listed at once, without a
             second person.
         alarm_above: How many customers may be looked at in an hour before it is noted.
@@ -217,6 +226,9 @@ class Staff:
     A member of staff.
 
     Attributes:
+        name: By which `crm.desk` knows them.
+        roles: The names of their roles; what any of them grants they may do.
+        teams: The names of teams, which may own tasks.
         identifiers: Their own, as `scheme:value`: their own record, and their family's, is closed
             to them.
     """

@@ -11,6 +11,7 @@ from typing import Any, Final, Self, Union, get_args, get_origin
 
 import attrs
 import cattrs
+from cattrs.cols import list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 from cattrs.preconf.json import make_converter
@@ -33,6 +34,7 @@ class Erased:
 
 
 ERASED: Final = Erased()
+"""What a personal value reads as after its customer was erased: `value is ERASED`."""
 
 
 NUL: Final = "\0"
@@ -48,8 +50,21 @@ def is_encodable(value: str) -> bool:
     return True
 
 
+def is_storable(value: str) -> bool:
+    """Return whether every database can store a text: no NUL, no half of a surrogate pair."""
+    return NUL not in value and is_encodable(value)
+
+
 def _may_be_erased(wanted: Any) -> bool:
     return Erased in get_args(wanted)
+
+
+def _is_listed(wanted: Any) -> bool:
+    """Return whether values of a type are lists, or other collections of one type."""
+    kind, inner = get_origin(wanted) or wanted, get_args(wanted)
+    if kind is tuple:
+        return not inner or (len(inner) == 2 and inner[1] is ...)
+    return kind in (list, set, frozenset)
 
 
 def strict_converter() -> cattrs.Converter:
@@ -67,6 +82,21 @@ def strict_converter() -> cattrs.Converter:
     _names = {int: "a whole number", str: "text", bool: "true or false", float: "a number"}
     for primitive in _names:
         converter.register_structure_hook(primitive, exactly(primitive))
+
+    @converter.register_structure_hook_factory(_is_listed)
+    def _(wanted: Any) -> Callable[[object, object], object]:
+        kind = get_origin(wanted) or wanted
+        inner = [each for each in get_args(wanted) if each is not ...]
+        listed: Any = list[inner[0] if inner else Any]  # type: ignore[misc]
+        as_list: Any = list_structure_factory(listed, converter)
+
+        def check(value: object, _: object) -> object:
+            # A text would be taken apart into its letters, a table into its names.
+            if not isinstance(value, list | tuple | set | frozenset):
+                raise TypeError(f"{value!r} is not a list")
+            return kind(as_list(value, list))
+
+        return check
 
     @converter.register_structure_hook_factory(_may_be_erased)
     def _(union: Any) -> Callable[[object, object], object]:

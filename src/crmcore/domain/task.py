@@ -55,8 +55,16 @@ class TaskDone:
 
 
 TASK_KINDS: Final = (
-    Kind("task.opened", payload=TaskOpened),
-    Kind("task.assigned", payload=TaskAssigned),
+    Kind(
+        "task.opened",
+        payload=TaskOpened,
+        description="Something is to be done for a customer.",
+    ),
+    Kind(
+        "task.assigned",
+        payload=TaskAssigned,
+        description="A task went to somebody else.",
+    ),
     Kind(
         "task.escalated",
         payload=TaskAssigned,
@@ -74,9 +82,12 @@ class TaskDraft:
     Attributes:
         key: Its own among the tasks of who adds it: a customer has one of a key, for ever.
         title: What is to be done, in a line. It and the note are the customer's personal data.
+        customer: Whom it is about, by id or identifier.
+        note: More on it, in as many lines as it takes.
         owner: A member of staff, or a team; None: whoever takes it.
         due_at: When it is to be done by: an aware datetime, or microseconds.
         escalate_at: When it goes to *escalate_to*, if nobody has finished it by then.
+        escalate_to: A member of staff, or a team; given with *escalate_at*, or not at all.
         caused_by: The id of the interaction that led to it.
     """
 
@@ -97,10 +108,25 @@ class Task:
     A task as it stands; instants in microseconds.
 
     Attributes:
+        id: Its own.
+        customer_id: Whose it is now.
+        recorded_for: Whom it was added for, for ever.
         plugin: Whose it is; empty: the shop's own.
-        escalated_at: When it went to somebody else, as nobody had finished it.
-        done_at: When it was finished or dropped; None while it is open.
+        key: Its own among the customer's tasks of who added it.
+        title: What is to be done.
+        note: More on it.
+        owner: A member of staff, or a team; None: whoever takes it.
+        recorded_instant: When it was added.
+        due_instant: When it is to be done by.
+        escalate_instant: When it goes to *escalate_to*, if nobody has finished it by then.
+        escalate_to: A member of staff, or a team.
+        escalated_instant: When it went to somebody else, as nobody had finished it.
+        done_instant: When it was finished or dropped; None while it is open.
+        done_by: Who finished it.
         outcome: `done` or what staff said instead, `dropped`, or `merged`.
+        reason: Why it ended as it did.
+        caused_by: The id of the interaction that led to it.
+        step: How many facts of it the ledger has.
     """
 
     id: int
@@ -125,10 +151,12 @@ class Task:
 
     @property
     def is_open(self) -> bool:
+        """Whether it is still to be done."""
         return self.done_instant is None
 
     @property
     def due_at(self) -> datetime | None:
+        """When it is to be done by, in UTC."""
         return None if self.due_instant is None else to_datetime(self.due_instant)
 
 

@@ -24,7 +24,16 @@ one call. `skip`: who is later than the grace is not acted upon, only set again.
 
 @frozen(kw_only=True)
 class Timer:
-    """One timer, unique by plugin, key and customer; `customer_id` is None for the whole shop's."""
+    """
+    One timer, unique by plugin, key and customer; `customer_id` is None for the whole shop's.
+
+    Attributes:
+        key: What it is for, among the plugin's timers.
+        due_instant: When it is due, in microseconds.
+        customer_id: Whose it is; None: the whole shop's.
+        attempt: How often acting on it has failed.
+        catch_up: What becomes of it if nobody acts on it in time.
+    """
 
     key: str
     due_instant: int
@@ -34,6 +43,7 @@ class Timer:
 
     @property
     def due_at(self) -> datetime:
+        """When it is due, in UTC."""
         return to_datetime(self.due_instant)
 
 

@@ -23,8 +23,9 @@ class Trait(Generic[T]):
         type: Of the value: int, str, bool or float.
         default: What a customer without a row has; never None.
         table: Holds one row per customer, in a column `customer_id`.
-        value: Returns the value's column; *now* is bound to the present instant, in
-            microseconds. It reads no clock of its own.
+        value: Returns the value's column; *now* is bound to the present instant, in microseconds.
+            It reads no clock of its own.
+        description: What it says, in a few words, with its unit.
         history: A table with one row per change: `customer_id`, `value`, `from_instant`,
             `to_instant` (None while it lasts) and `caused_by`; None where none is kept.
     """

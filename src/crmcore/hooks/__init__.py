@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from crmcore.domain.settings import choice, whole
 from crmcore.domain.timer import CatchUp
 from crmcore.hooks.context import Context, Mode
 from crmcore.hooks.customer import CustomerAsked, CustomerHooks
@@ -38,7 +39,6 @@ from crmcore.hooks.plugin import (
 )
 from crmcore.hooks.privacy import CustomerErased, CustomerExported, Erasure, PrivacyHooks
 from crmcore.hooks.selection import CustomerList, Everyone, IdList, IdRange, Selected, Selection
-from crmcore.hooks.settings import choice, whole
 from crmcore.hooks.shop import ExchangeRateWanted, ShopHooks
 from crmcore.hooks.tables import Keep, PluginTable
 from crmcore.hooks.timer import TimerHooks, TimersDue

@@ -34,7 +34,8 @@ class Context(Protocol):
         """`live` decides; in `rebuild`, recording and setting timers raise `ModeError`."""
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """What tells the time; in a trial and in tests it is not the machine's."""
 
     @property
     def calendar(self) -> Calendar:
@@ -52,8 +53,8 @@ class Context(Protocol):
         """
         Record what the plugin decided, when all plugins have had the present batch.
 
-        The source becomes `plugin:<name>`; `source_key` is required, and is made the
-        customer's own, so it need not name the customer: deciding twice is one row.
+        The source becomes `plugin:<name>`, or `shadow:<name>` in shadow; `source_key` is required,
+        and is made the customer's own, so it need not name the customer: deciding twice is one row.
         """
 
     def add_task(self, *drafts: TaskDraft) -> None:
@@ -87,7 +88,8 @@ class Context(Protocol):
         Args:
             key: What it is, such as `news-2026-11`; planning it again changes nothing.
             audience: A Core select of ids of customers, such ids, or `"everyone"`.
-            not_before, not_after: When it may go, and after when nobody wants it.
+            not_before: When it may go at the earliest: an aware datetime, or microseconds.
+            not_after: When nobody wants it any more.
             values: `purpose`, `channel`, `content`, and perhaps `asks` and `priority`.
         """
 

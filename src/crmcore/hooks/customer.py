@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @frozen
 class CustomerAsked:
-    """Somebody looks at a customer."""
+    """
+    Somebody looks at a customer.
+
+    Attributes:
+        customer_id: Whom they look at.
+    """
 
     customer_id: int
 

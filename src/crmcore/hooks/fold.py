@@ -33,9 +33,12 @@ class Fold:
     """
     A statement written once over *facts*, and run over a batch, one customer or the whole ledger.
 
-    The function gets the facts and the dialect's `insert`, and returns the statement. A fold
-    must add up: run over two halves of the facts, one after the other, it leaves what one run
-    over all of them leaves.
+    A fold must add up: run over two halves of the facts, one after the other, it leaves what one
+    run over all of them leaves.
+
+    Attributes:
+        build: Gets the facts and the dialect's `insert`, and returns the statement. Called once
+            for each way in which facts are chosen, not once for each batch.
     """
 
     build: Callable[[Facts, Insert], UpdateBase]

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @frozen
 class InteractionDrafted:
-    """A draft is about to be recorded."""
+    """
+    A draft is about to be recorded.
+
+    Attributes:
+        draft: As the shop gave it, or as the plugin before returned it.
+    """
 
     draft: Draft
 

@@ -15,14 +15,31 @@ if TYPE_CHECKING:
 
 @frozen
 class Refuse:
-    """A guard's refusal, with the reason that goes on record."""
+    """
+    A guard's refusal.
+
+    Attributes:
+        reason: In words; it goes on record, and `crm why` tells it.
+    """
 
     reason: str
 
 
 @frozen(kw_only=True)
 class StageChangeProposed:
-    """A customer is about to change stage; *effective_at* is in microseconds."""
+    """
+    A customer is about to change stage.
+
+    Attributes:
+        customer_id: Who.
+        lifecycle: Of which lifecycle, such as `relationship`.
+        subject: What of theirs has the stage, such as `order:1042`; empty: they themself.
+        from_stage: The stage they are in.
+        to_stage: The stage they are about to enter.
+        reason: That of the edge, such as `placed an order`.
+        effective_at: When it happens in the shop's world, in microseconds.
+        caused_by: The id of the interaction that led to it; None: it was the clock.
+    """
 
     customer_id: int
     lifecycle: str
@@ -36,7 +53,19 @@ class StageChangeProposed:
 
 @frozen(kw_only=True)
 class StageChanged:
-    """A customer's present stage differs from the one last announced."""
+    """
+    A customer's present stage differs from the one last announced.
+
+    Attributes:
+        customer_id: Who.
+        lifecycle: Of which lifecycle, such as `relationship`.
+        subject: What of theirs has the stage, such as `order:1042`; empty: they themself.
+        from_stage: The stage that was announced last.
+        to_stage: The stage they are in now.
+        reason: Of the last step on the way, such as `placed an order`.
+        effective_at: When they entered the present stage, in microseconds.
+        caused_by: The id of the interaction that led to it; None: it was the clock.
+    """
 
     customer_id: int
     lifecycle: str
@@ -50,7 +79,12 @@ class StageChanged:
 
 @frozen
 class StagesChanged:
-    """The changes of one batch, each customer and subject at most once."""
+    """
+    The changes of one batch; iterating gives them, too.
+
+    Attributes:
+        changes: Each lifecycle, customer and subject at most once.
+    """
 
     changes: tuple[StageChanged, ...]
 

@@ -31,6 +31,10 @@ class MessagesProposed:
         customers: A table expression with a row and a column `customer_id` for each customer, to
             join with the plugin's own tables.
         size: How many customers there are.
+        key: What the message is, such as `news-2026-11`.
+        plugin: Whose it is; empty: the shop's own.
+        purpose: What it is for, such as `news`.
+        channel: The name of the channel, such as `email`.
         at: The instant it is about, in microseconds.
     """
 
@@ -49,6 +53,8 @@ class Hold:
     A customer's message may not go.
 
     Attributes:
+        customer_id: Whose, one of those the event is about.
+        reason: In words; it goes on record.
         not_before: The instant from which it may go, in microseconds; None: it is withheld.
     """
 
@@ -59,7 +65,13 @@ class Hold:
 
 @frozen
 class MessageClaimed:
-    """A message is about to be handed to its channel."""
+    """
+    A message is about to be handed to its channel.
+
+    Attributes:
+        message: As it stands.
+        content: What it says so far.
+    """
 
     message: Message
     content: Content
@@ -71,6 +83,7 @@ class MessagesClaimed:
     Messages to be delivered now, all of one channel.
 
     Attributes:
+        channel: As the plugin registered it.
         deliveries: At most as many as the channel takes at once.
     """
 
@@ -80,7 +93,13 @@ class MessagesClaimed:
 
 @frozen(kw_only=True)
 class DeliveryChanged:
-    """What became of one message."""
+    """
+    What became of one message.
+
+    Attributes:
+        message: As it stands now, with its present state.
+        before: The state it was in until then.
+    """
 
     message: Message
     before: State
@@ -88,7 +107,12 @@ class DeliveryChanged:
 
 @frozen
 class DeliveriesChanged:
-    """What became of some messages."""
+    """
+    What became of some messages.
+
+    Attributes:
+        changes: One for each message.
+    """
 
     changes: Sequence[DeliveryChanged]
 
@@ -98,7 +122,11 @@ class MessageHooks:
 
     @hookspec
     def register_channels(self) -> Iterable[Channel]:
-        """Contribute channels that this plugin delivers on; called once, at start."""
+        """
+        Contribute channels that this plugin delivers on.
+
+        Called once, at start. Raising stops the start.
+        """
 
     @hookspec
     def guard_message(self, ctx: Context, event: MessagesProposed) -> Iterable[Hold] | None:

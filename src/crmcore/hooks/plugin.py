@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 @frozen
 class Curve:
-    """Points of a line to be drawn: x and y of each, with what the axes show."""
+    """
+    A line to be drawn.
+
+    Attributes:
+        title: What is seen, in a few words.
+        points: The x and y of each point, from left to right.
+        x_label: What the horizontal axis shows, with its unit.
+        y_label: The same for the vertical one.
+    """
 
     title: str
     points: Sequence[tuple[float, float]]
@@ -47,7 +55,14 @@ class ReportResult:
 
 @frozen(kw_only=True)
 class Report:
-    """A named report over the present state; *run* reads only."""
+    """
+    A named report over the present state.
+
+    Attributes:
+        name: After the plugin's, such as `tiering.pareto`, by which `crm.report` finds it.
+        description: What it finds, in a sentence.
+        run: Gets the context of a transaction that only reads, and returns what it found.
+    """
 
     name: str = field(kw_only=False)
     description: str
@@ -66,7 +81,12 @@ class Stopping:
 
 @frozen
 class CustomersRecompute:
-    """Derived rows of some customers are to be made anew from the ledger."""
+    """
+    Derived rows of some customers are to be made anew from the ledger.
+
+    Attributes:
+        selection: Of which customers, and up to which interaction; for `ctx.clear` and `ctx.fold`.
+    """
 
     selection: CustomerList | Everyone
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class CustomerExported:
-    """Somebody wants to know all that the shop holds about them."""
+    """
+    Somebody wants to know all that the shop holds about them.
+
+    Attributes:
+        customer_id: Who; each customer who was merged into them is asked about, too.
+    """
 
     customer_id: int
 
@@ -27,6 +32,7 @@ class CustomerErased:
     A customer is being forgotten.
 
     Attributes:
+        customer_id: Who.
         planned: True while it is only asked what would become of what: nothing may be written.
     """
 
@@ -43,6 +49,7 @@ class Erasure:
         what: Such as `files in the outbox`.
         outcome: `erased`, or `kept` for a *reason*.
         count: How many there were.
+        reason: Why something is kept, as the customer is told; None where it is erased.
         files: Where to look, afterwards, whether anything is left.
     """
 
@@ -61,9 +68,9 @@ class PrivacyHooks:
         """
         Return what the plugin holds about a customer beyond its tables, as JSON can hold it.
 
-        What stands in its tables is exported by itself, unless their policy says otherwise. Leave
-        out what is about other people. If the plugin raises, the export fails: an export that
-        lacks something would be untrue.
+        Called when a customer is exported. What stands in its tables is exported by itself, unless
+        their policy says otherwise. Leave out what is about other people. If the plugin raises,
+        the export fails: an export that lacks something would be untrue.
         """
 
     @hookspec

@@ -9,7 +9,13 @@ from attrs import frozen
 
 @frozen
 class IdRange:
-    """All interactions of one contiguous block of ids, both ends included."""
+    """
+    All interactions of one contiguous block of ids.
+
+    Attributes:
+        low: The first id.
+        high: The last id, included.
+    """
 
     low: int
     high: int
@@ -17,7 +23,12 @@ class IdRange:
 
 @frozen
 class IdList:
-    """These interactions."""
+    """
+    Some interactions.
+
+    Attributes:
+        ids: Their ids.
+    """
 
     ids: tuple[int, ...]
 
@@ -25,9 +36,13 @@ class IdList:
 @frozen
 class CustomerList:
     """
-    All interactions of these customers with an id below *until* (None: all).
+    All interactions of some customers, up to one.
 
     What the plugin itself decided counts whatever its id, as it never gets that again.
+
+    Attributes:
+        customers: Their ids.
+        until: Interactions with a smaller id count; None: all do.
     """
 
     customers: tuple[int, ...]

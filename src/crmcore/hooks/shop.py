@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ExchangeRateWanted:
-    """An amount is in another currency than the shop's; *at* is in microseconds."""
+    """
+    An amount is in another currency than the shop's.
+
+    Attributes:
+        currency: That of the amount, an ISO 4217 code.
+        base: The shop's own.
+        at: When it happened, in microseconds.
+    """
 
     currency: str
     base: str

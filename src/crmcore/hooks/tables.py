@@ -13,7 +13,12 @@ Erase = Literal["delete", "anonymise"]
 
 @frozen
 class Keep:
-    """An erasure leaves the rows, for a reason that the customer is told."""
+    """
+    An erasure leaves the rows.
+
+    Attributes:
+        reason: Why, as the customer is told.
+    """
 
     reason: str
 
@@ -24,6 +29,7 @@ class PluginTable:
     A table of a plugin, with its policies. No policy, no start.
 
     Attributes:
+        table: Named after the plugin, `crm_<plugin>_<noun>`, with `customer_id` in its key.
         derived: True when the rows follow from the ledger: such a table is rebuilt, never
             migrated. False when the plugin owns facts that stand nowhere else.
         merge: What becomes of the rows when two customers turn out to be one.

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import DDL, Index, PrimaryKeyConstraint, Table, event
+from sqlalchemy import (
+    DDL,
+    ColumnElement,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    event,
+    func,
+    literal_column,
+)
 
+from crmcore.domain.shadow import SHADOW
 from crmcore.persistence.schema import ids, metadata, text, whole
 
 interaction_ids: Final = ids("interaction")
@@ -76,3 +86,8 @@ dedupe = Table(
     PrimaryKeyConstraint("source", "source_key"),
     sqlite_with_rowid=False,
 )
+
+in_shadow: Final[ColumnElement[bool]] = func.substr(
+    interaction.c.source, literal_column("1"), literal_column(str(len(SHADOW)))
+) == literal_column(f"'{SHADOW}'")
+"""Whether a plugin in shadow decided it: then nobody acts on it."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from importlib.util import decode_source, find_spec
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Final
@@ -45,9 +45,13 @@ class Revision:
     @property
     def checksum(self) -> str:
         """A hash of the module's source, whatever its line ends; empty if there is no source."""
-        loader: Any = _spec_of(self.module).loader
-        source = loader.get_source(self.module)
-        return "" if source is None else hashlib.sha256(source.encode()).hexdigest()
+        spec = _spec_of(self.module)
+        if spec.origin is None or not spec.origin.endswith(".py"):
+            return ""
+        # Not all loaders have get_source: that of pytest, which loads what brings a plugin of its.
+        loader: Any = spec.loader
+        source = decode_source(loader.get_data(spec.origin))
+        return hashlib.sha256(source.encode()).hexdigest()
 
     @property
     def title(self) -> str:

@@ -41,3 +41,12 @@ def _upsert(connection: Connection, *, rising: bool = False) -> Any:
         set_={"setting_value": new.excluded.setting_value},
         where=higher if rising else None,
     )
+
+
+IN_SHADOW: Final = "shadow"
+"""The setting that names the plugins in shadow."""
+
+
+def read_shadow(connection: Connection) -> set[str]:
+    """Return the plugins that were in shadow when the database was opened last."""
+    return set(filter(None, (read_setting(connection, IN_SHADOW) or "").split(" ")))

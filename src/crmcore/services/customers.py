@@ -12,7 +12,7 @@ from crmcore.domain.customer import Customer
 from crmcore.domain.interaction import Interaction
 from crmcore.domain.money import Money
 from crmcore.hooks import CustomerAsked, Plugin
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.stages import stage
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.runtime import Runtime
@@ -22,7 +22,7 @@ MISSING: Final = "missing"
 
 _latest = (
     select(*interaction.columns)
-    .where(interaction.c.customer_id == bindparam("customer"))
+    .where(interaction.c.customer_id == bindparam("customer"), ~in_shadow)
     .order_by(interaction.c.occurred_at.desc(), interaction.c.interaction_id.desc())
     .limit(bindparam("most"))
 )
@@ -182,4 +182,4 @@ def _totals(counted: Iterable[str]) -> Select[Any]:
         func.max(columns.occurred_at),
         func.coalesce(func.sum(case((sells, columns.amount_base_minor))), 0),
         func.coalesce(func.sum(case((sells & unconverted, literal_column("1")))), 0),
-    ).where(columns.customer_id == bindparam("customer"))
+    ).where(columns.customer_id == bindparam("customer"), ~in_shadow)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from time import thread_time_ns
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crmcore.domain.interaction import Draft
 from crmcore.domain.money import Money
@@ -41,10 +41,25 @@ class Call:
     missed: tuple[StageChanged, ...] = ()
 
 
+@frozen
+class Refusals:
+    """
+    What guards have against a change of stage.
+
+    Attributes:
+        reasons: Of those that count; any of them refuses it.
+        in_shadow: By plugin, of those that are only kept on record.
+    """
+
+    reasons: list[str] = field(factory=list)
+    in_shadow: list[tuple[str, str]] = field(factory=list)
+
+
 class Dispatcher:
     """Calls hooks by the rules of their phase; what a plugin raises becomes a fault."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._critical = runtime.critical
         self._currency = runtime.currency
         self._ledger = runtime.ledger
@@ -52,6 +67,7 @@ class Dispatcher:
         of = runtime.assembly.of
         self._prepare = of(Plugin.prepare_interaction)
         self._rates = of(Plugin.choose_exchange_rate)
+        self._converts = bool(runtime.answering(Plugin.choose_exchange_rate))
         self._guards = of(Plugin.guard_stage_change)
 
     @property
@@ -97,12 +113,13 @@ class Dispatcher:
                     prepare(unit.context(plugin), event)
                 ),
             )
-            draft = draft if changed is None else changed
+            if changed is not None and plugin.name not in self._runtime.shadow:
+                draft = changed
         return draft
 
     def base_amount(self, unit: Unit, currency: str, minor: int, at: int) -> int | None:
         """Return an amount in the base currency's minor units, or None if nobody could say."""
-        if not self._rates:
+        if not self._converts:
             raise MoneyError(
                 f"an amount in {currency} found, but the shop counts in {self._currency} and no "
                 "plugin answers choose_exchange_rate"
@@ -118,7 +135,7 @@ class Dispatcher:
                     amount, choose(unit.context(plugin), wanted)
                 ),
             )
-            if base is not None:
+            if base is not None and plugin.name not in self._runtime.shadow:
                 return base
         return None
 
@@ -137,10 +154,13 @@ class Dispatcher:
         self._ledger.encode(answer)
         return answer
 
-    def refusals(self, unit: Unit, proposed: StageChangeProposed) -> list[str]:
+    def refusals(self, unit: Unit, proposed: StageChangeProposed) -> Refusals:
         """Return every guard's reason to refuse; none means that the change may happen."""
-        reasons = []
+        found = Refusals()
+        owner = self._runtime.shadow_owner(proposed.lifecycle)
         for plugin, guard in self._guards:
+            if owner not in (None, plugin.name):
+                continue
             answer, error = self.isolated(
                 unit,
                 plugin,
@@ -148,10 +168,16 @@ class Dispatcher:
                 lambda guard=guard, plugin=plugin: guard(unit.context(plugin), proposed),  # type: ignore[misc]
             )
             if error is not None:
-                reasons.append(f"{plugin.name}: the guard raised {type(error).__name__}")
+                reason = f"{plugin.name}: the guard raised {type(error).__name__}"
             elif isinstance(answer, Refuse):
-                reasons.append(f"{plugin.name}: {answer.reason}")
-        return reasons
+                reason = f"{plugin.name}: {answer.reason}"
+            else:
+                continue
+            if plugin.name in self._runtime.shadow:
+                found.in_shadow.append((plugin.name, reason))
+            else:
+                found.reasons.append(reason)
+        return found
 
     def on(self, unit: Unit, calls: Sequence[Call]) -> None:
         """

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import define, field, frozen
 
 from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.gate import GateSettings
+from crmcore.domain.shadow import shadow_of
 from crmcore.errors import ModeError
 from crmcore.persistence.database import Database
 from crmcore.services.checkups.hook_times import HookTimes
 from crmcore.services.identities.identity import IdentityService
 from crmcore.services.recording.folds import Folds
 from crmcore.services.recording.ledger import Ledger
-from crmcore.services.starting.assembly import Assembly
+from crmcore.services.starting.assembly import Assembly, Compiled
 
 if TYPE_CHECKING:
     from crmcore.services.messaging.messages import MessageService
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @define(eq=False)
@@ -41,6 +47,9 @@ class Runtime:
     critical: frozenset[str] = frozenset()
     """Plugins whose exceptions the shop wants raised, not isolated."""
 
+    shadow: frozenset[str] = frozenset()
+    """Plugins that decide, and whose decisions nobody acts on."""
+
     gate: GateSettings = field(factory=GateSettings)
     """What the shop has set for the send gate."""
     late: Late = field(factory=Late)
@@ -53,6 +62,22 @@ class Runtime:
         if self.late.messages is None:
             raise ModeError("messages cannot be sent before the application has been assembled")
         return self.late.messages
+
+    def acting_name(self, plugin: str) -> str:
+        """Return the name under which a plugin records, sends and adds tasks."""
+        return shadow_of(plugin) if plugin in self.shadow else plugin
+
+    def answering(self, spec: Callable[Concatenate[Any, P], R]) -> Compiled[P, R]:
+        """Return the implementations of a hook whose answers count: of plugins not in shadow."""
+        compiled = self.assembly.of(spec)
+        return Compiled(
+            compiled.name, tuple(each for each in compiled if each[0].name not in self.shadow)
+        )
+
+    def shadow_owner(self, lifecycle: str) -> str | None:
+        """Return the plugin in shadow that brings a lifecycle; nobody else is told of it."""
+        owner = self.assembly.lifecycle_owners.get(lifecycle)
+        return owner if owner in self.shadow else None
 
     @property
     def currency(self) -> str:

@@ -210,7 +210,13 @@ class Transaction(Consenting):
     def send(self, draft: MessageDraft) -> Message:
         """Plan a message for one customer; see `Crm.send`."""
         unit, messages = self._unit, self._unit.runtime.messages
-        (message_id,) = self._whole(lambda: messages.send(unit, [draft]))
+
+        def plan() -> list[int]:
+            ids = messages.send(unit, [draft])
+            self._recorder.record_decisions(unit)
+            return ids
+
+        (message_id,) = self._whole(plan)
         return messages.read(unit.connection, [message_id])[0]
 
     def broadcast(
@@ -226,7 +232,13 @@ class Transaction(Consenting):
         unit, messages = self._unit, self._unit.runtime.messages
         terms = {**values, "not_before": not_before, "not_after": not_after}
         draft = messages.checked_broadcast(key, terms)
-        return self._whole(lambda: messages.broadcast(unit, draft, audience))
+
+        def plan() -> Broadcast:
+            planned = messages.broadcast(unit, draft, audience)
+            self._recorder.record_decisions(unit)
+            return planned
+
+        return self._whole(plan)
 
     def stop_broadcast(self, key: str) -> Broadcast:
         """Call a broadcast off; see `Crm.stop_broadcast`."""

@@ -13,6 +13,7 @@ from sqlalchemy import Executable, Table, bindparam, func, select
 from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.shadow import is_shadow
 from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.errors import CustomerNotFoundError, InputError, ModeError
@@ -27,7 +28,7 @@ from crmcore.services.identities.registration import Owner
 from crmcore.services.privacy.erased import erased_among
 from crmcore.services.privacy.opening import TIME_RUN, Opening
 from crmcore.services.recording.encoding import Encoded
-from crmcore.services.recording.folds import facts_recorded_before, own_source
+from crmcore.services.recording.folds import facts_recorded_before, own_source, seen_by
 from crmcore.services.runtime import Runtime
 from crmcore.services.staff import tasks
 
@@ -150,6 +151,7 @@ class PluginContext:
         self._unit = unit
         self._connection = unit.connection
         self._plugin = plugin
+        self._acting = unit.runtime.acting_name(plugin.name)
         self.mode: Mode = "live"
         self.firing: int | None = None  # up to when timers are dealt with, while they are
         self.sends_until: int | None = None  # after which nobody wants what is sent late
@@ -183,7 +185,7 @@ class PluginContext:
         runtime.identity.lock(self._connection, owners)
         settled = runtime.identity.settled(self._connection, owners)
         self._check_currencies(drafts)
-        source = own_source(self._plugin.name)
+        source = own_source(self._acting)
         self.decisions += [
             runtime.ledger.encode(
                 evolve(
@@ -213,7 +215,7 @@ class PluginContext:
                 for draft, owner in zip(drafts, owners, strict=True)
                 if given[owner][0] not in gone
             ],
-            plugin=self._plugin.name,
+            plugin=self._acting,
             actor=None,
             now=self._unit.now,
         )
@@ -227,7 +229,7 @@ class PluginContext:
     def send(self, *drafts: MessageDraft) -> None:
         self._live("send")
         messages = self._unit.runtime.messages
-        messages.send(self._unit, drafts, self._plugin.name, not_after=self.sends_until)
+        messages.send(self._unit, drafts, self._acting, not_after=self.sends_until)
 
     def broadcast(
         self,
@@ -243,12 +245,10 @@ class PluginContext:
         last = self.sends_until if not_after is None else not_after
         terms = {**values, "not_before": not_before, "not_after": last}
         draft = messages.checked_broadcast(key, terms)
-        messages.broadcast(self._unit, draft, audience, self._plugin.name)
+        messages.broadcast(self._unit, draft, audience, self._acting)
 
     def fold(self, fold: Fold, event: Selected) -> int:
-        return self._unit.runtime.folds.run(
-            self._connection, fold, event.selection, self._plugin.name
-        )
+        return self._unit.runtime.folds.run(self._connection, fold, event.selection, self._acting)
 
     def clear(self, table: Table, event: Selected) -> None:
         self._own(table)
@@ -269,7 +269,7 @@ class PluginContext:
         self._connection.change_many(statement, rows)
 
     def facts_until(self, instant: int) -> Facts:
-        return facts_recorded_before(instant)
+        return facts_recorded_before(instant, self._acting)
 
     def set_timer(
         self,
@@ -316,8 +316,9 @@ class PluginContext:
         recorded_before: int | None = None,
     ) -> Mapping[int, int]:
         database = self._connection.database
-        key = f"latest {' '.join(sorted(kinds))}"
-        statement = database.once(key, lambda: _latest(database.portable, kinds))
+        own = self._acting if is_shadow(self._acting) else ""
+        key = f"latest {own} {' '.join(sorted(kinds))}"
+        statement = database.once(key, lambda: _latest(database.portable, kinds, own))
         rows = self._connection.execute(
             statement,
             customers=json_list(set(customers)),
@@ -374,7 +375,7 @@ class PluginContext:
         """Refuse a foreign amount nobody can convert here, where the plugin can be told."""
         base = self._unit.runtime.currency
         foreign = {d.amount.currency for d in drafts if d.amount} - {base}
-        if foreign and not self._unit.runtime.assembly.of(Plugin.choose_exchange_rate):
+        if foreign and not self._unit.runtime.answering(Plugin.choose_exchange_rate):
             raise InputError(
                 f"a decision has an amount in {min(foreign)}, the shop counts in {base}, and no "
                 "plugin answers choose_exchange_rate"
@@ -387,7 +388,7 @@ class PluginContext:
         raise InputError(f"{table.name!r} is not a table of plugin {self._plugin.name!r}")
 
 
-def _latest(portable: Portable, kinds: Collection[str]) -> Executable:
+def _latest(portable: Portable, kinds: Collection[str], own: str) -> Executable:
     columns = interaction.c
     ranked = (
         select(
@@ -409,6 +410,7 @@ def _latest(portable: Portable, kinds: Collection[str]) -> Executable:
             portable.is_in(columns.customer_id, "customers"),
             columns.kind.in_(sorted(kinds)),
             columns.recorded_at < bindparam("before"),
+            seen_by(own),
         )
         .subquery()
     )

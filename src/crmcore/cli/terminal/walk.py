@@ -12,6 +12,7 @@ from crmcore.cli.terminal.page import Page
 from crmcore.cli.terminal.words import figure, figures, moment, plural, readable
 from crmcore.domain.clock import Calendar
 from crmcore.domain.interaction import Interaction
+from crmcore.domain.shadow import is_shadow, plugin_of
 from crmcore.services.customers import CustomerView
 from crmcore.services.recording.why import Decision, StageStep
 
@@ -103,7 +104,7 @@ class Walk:
         payload = made.payload
         values = attrs.asdict(payload) if attrs.has(type(payload)) else {}
         changes, rest = self._changes(values)
-        by = made.source.removeprefix("plugin:")
+        by = plugin_of(made.source) + (", in shadow" if is_shadow(made.source) else "")
         line = f"{made.kind} by {by}{': ' if changes else ''}{changes}"
         self.page.item(when, line, "bold", indent=indent)
         # A payload that says itself what it means does so better than its fields.

@@ -14,7 +14,7 @@ from crmcore.hooks import CustomerList, CustomersRecompute, Everyone, IdList, Pl
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
 from crmcore.persistence.faults import debt
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole
 from crmcore.services import faults
@@ -92,6 +92,7 @@ class DebtService:
             portable.is_in(interaction.c.customer_id, "customers"),
             interaction.c.interaction_id >= bindparam("first"),
             interaction.c.source != bindparam("own"),
+            ~in_shadow,
         )
         self._owe_all = (
             portable.insert(debt)

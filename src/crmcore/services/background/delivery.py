@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
+from crmcore.domain.shadow import is_shadow
 from crmcore.errors import StorageError
 from crmcore.hooks import IdList, InteractionsRecorded, Plugin
 from crmcore.persistence.connection import Connection
@@ -259,7 +260,7 @@ class Delivery:
 
     def _not_own(self, plugin: Plugin, rows: Iterable[Row]) -> list[Row]:
         own = own_source(plugin.name)
-        return [row for row in rows if row[_SOURCE] != own]
+        return [row for row in rows if row[_SOURCE] != own and not is_shadow(row[_SOURCE])]
 
     def _now(self) -> int:
         return self._runtime.clock.now()

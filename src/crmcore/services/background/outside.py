@@ -38,6 +38,7 @@ class OutsideContext:
     def __init__(self, runtime: Runtime, plugin: Plugin) -> None:
         self._runtime = runtime
         self._plugin = plugin
+        self._acting = runtime.acting_name(plugin.name)
         self._acts: list[Callable[[PluginContext], None]] = []
 
     def apply(self, context: PluginContext) -> None:
@@ -64,7 +65,7 @@ class OutsideContext:
     def record(self, *drafts: Draft) -> None:
         for draft in drafts:  # what is not right is said where the plugin can be told
             decided_about(draft)
-            as_decided = evolve(draft, source=own_source(self._plugin.name))
+            as_decided = evolve(draft, source=own_source(self._acting))
             self._runtime.ledger.encode(as_decided, decided=True)
         self._acts.append(lambda ctx: ctx.record(*drafts))
 
@@ -121,7 +122,7 @@ class OutsideContext:
         return self._read(lambda ctx: ctx.execute(statement, **values))
 
     def facts_until(self, instant: int) -> Facts:
-        return facts_recorded_before(instant)
+        return facts_recorded_before(instant, self._acting)
 
     def latest(
         self,

@@ -10,7 +10,7 @@ from crmcore.persistence.database import Database
 from crmcore.services.checkups.access import check_looks
 from crmcore.services.checkups.finding import SEVERITIES, Checkup, Finding, Patient
 from crmcore.services.checkups.messages import check_messages
-from crmcore.services.checkups.plugins import check_slow_plugins
+from crmcore.services.checkups.plugins import check_shadows, check_slow_plugins
 from crmcore.services.checkups.postgresql import check_cursors_held, check_server
 from crmcore.services.checkups.sqlite import check_file
 from crmcore.services.checkups.status import read_status
@@ -27,6 +27,7 @@ CHECKUPS: Final[Sequence[Checkup]] = (
     check_looks,
     check_messages,
     check_slow_plugins,
+    check_shadows,
     check_cursors_held,
     check_server,
     check_file,

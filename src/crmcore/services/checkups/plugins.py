@@ -12,6 +12,19 @@ ENOUGH: Final = 20
 """Calls from which on a mean says something: the first of a process compile statements."""
 
 
+def check_shadows(patient: Patient) -> Iterable[Finding]:
+    """Find plugins that decide in vain."""
+    for each in patient.status.plugins:
+        if each.is_on and each.in_shadow:
+            yield Finding(
+                "note",
+                check="shadow",
+                found=f"plugin {each.name!r} is in shadow: what it decides is kept on record, and "
+                "nobody acts on it",
+                cure=f"take `shadow = true` out of [plugins.{each.name}] when it is to act",
+            )
+
+
 def check_slow_plugins(patient: Patient) -> Iterable[Finding]:
     """Find hooks that take more CPU than their budget."""
     for each in hook_times(patient.connection):

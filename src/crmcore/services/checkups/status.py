@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from crmcore.persistence.ledger import interaction
 from crmcore.persistence.merges import match
 from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger
 from crmcore.persistence.schema import REVISION
+from crmcore.persistence.settings import read_shadow
 from crmcore.persistence.timers import timer
 from crmcore.services import faults
 from crmcore.services.faults import Fault
@@ -51,6 +53,7 @@ class PluginStatus:
 
     Attributes:
         is_on: Whether it is switched on; what it left waits while it is not.
+        in_shadow: Whether it was when the database was opened last: nobody acts on its decisions.
         revision: The newest revision of its tables that the database has; 0 for none.
         debts: For how many customers it owes work.
         behind: How many interactions were committed that it has yet to be told of; None for a
@@ -66,6 +69,7 @@ class PluginStatus:
 
     name: str
     is_on: bool
+    in_shadow: bool = False
     revision: int = 0
     debts: int = 0
     behind: int | None = None
@@ -118,6 +122,19 @@ def read_status(url: str, plugins: Collection[str], now: int) -> Status:
         SchemaError: If it has no tables, or they are from a newer version.
         OutdatedSchemaError: If they are of an older revision.
     """
+    with looking(url) as connection:
+        return status_of(connection, plugins, now)
+
+
+@contextmanager
+def looking(url: str) -> Iterator[Connection]:
+    """
+    Read the database at *url*, without its being opened as an application's.
+
+    Raises:
+        SchemaError: If it has no tables, or they are from a newer version.
+        OutdatedSchemaError: If they are of an older revision.
+    """
     database = Database(url)
     try:
         _check_there(database)
@@ -127,7 +144,7 @@ def read_status(url: str, plugins: Collection[str], now: int) -> Status:
             found = applied_revisions(connection, CORE)
             refuse_newer(CORE, found, REVISION)
             refuse_older(CORE, found, REVISION)
-            return status_of(connection, plugins, now)
+            yield connection
     finally:
         database.close()
 
@@ -165,6 +182,8 @@ def _plugins(
     note([*faults.count_faults(connection).items()], "faults")
     note([(name, _last_fault(connection, name)) for name in told], "last_fault")
     note(_behind(connection), "behind")
+    shadow = read_shadow(connection)
+    note([(name, name in shadow) for name in told], "in_shadow")
     others = sorted(told.keys() - set(plugins))
     return [
         PluginStatus(name=name, is_on=name in plugins, **told[name]) for name in (*plugins, *others)

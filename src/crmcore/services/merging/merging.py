@@ -51,10 +51,14 @@ class Merge:
     Two customers who became one.
 
     Attributes:
+        id: Its own, by which it is undone.
         survivor: Whom everything belongs to now.
         merged: Who was found to be them, too.
         recorded_at: In microseconds.
+        actor: Who did it, where the shop said so.
+        reason: Why, as it was given.
         interactions: How many of the ledger's rows moved.
+        identifiers: How many identifiers moved.
         rows: How many rows of plugins' own tables moved, by table.
         shelved: How many the survivor's own stood in the way of, by table; they come back.
         undone_at: When it was undone, or None.
@@ -79,9 +83,13 @@ class Unmerged:
     A merge that was undone.
 
     Attributes:
+        merge_id: Which merge.
+        survivor: Who had taken everything over.
+        merged: Who is a customer of their own again.
         interactions: How many of the ledger's rows went back.
-        unclear: Interactions recorded meanwhile of which nobody can say whose they are, such as
-            decisions about both: they stay with the survivor.
+        identifiers: How many identifiers went back.
+        rows: How many rows of plugins' own tables went back, by table.
+        unclear: Interactions since of which nobody can say whose; they stay with the survivor.
     """
 
     merge_id: int

@@ -12,7 +12,7 @@ from crmcore.domain.consent import ANY, CONSENT_KINDS, NARROWING
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.consent import brake, consent, zone
 from crmcore.persistence.customers import customer, identifier
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.portable import json_list
 from crmcore.services.identities.owners import locked_owners
 from crmcore.services.messaging import withholding
@@ -44,7 +44,7 @@ _ASKED: Final = (
 _PLACES: Final = [COLUMNS.index(name) for name in _ASKED]
 _facts = (
     select(*(interaction.c[name] for name in _ASKED))
-    .where(interaction.c.kind.in_(sorted(KINDS)))
+    .where(interaction.c.kind.in_(sorted(KINDS)), ~in_shadow)
     .order_by(interaction.c.interaction_id)
 )
 _insert = {table.name: insert(table) for table in DERIVED}

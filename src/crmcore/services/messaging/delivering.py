@@ -152,7 +152,9 @@ class Delivering:
             try:
                 changed: object = prepare(context, MessageClaimed(message, content))
                 if changed is not None:
-                    content = check_content(changed)
+                    checked_content = check_content(changed)
+                    if plugin.name not in self._runtime.shadow:
+                        content = checked_content
             except Exception as error:
                 call.failures.append(
                     (plugin, self._prepare.name, Failure(self._prepare.name, error))

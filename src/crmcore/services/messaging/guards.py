@@ -10,7 +10,9 @@ from sqlalchemy import BindParameter, FromClause, Select, bindparam, func, selec
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from crmcore.domain.clock import SECOND
+from crmcore.domain.interaction import Draft
 from crmcore.domain.message import Channel
+from crmcore.domain.shadow import HELD, shadow_of
 from crmcore.domain.structuring import is_encodable
 from crmcore.errors import RetryTransaction
 from crmcore.hooks import Hold, MessagesProposed, Plugin
@@ -48,6 +50,7 @@ class Guards:
     """Asks the plugins' `guard_message`, one batch for each message there is."""
 
     def __init__(self, runtime: Runtime, dispatcher: Dispatcher) -> None:
+        self._runtime = runtime
         self._dispatcher = dispatcher
         self._guards = runtime.assembly.of(Plugin.guard_message)
 
@@ -111,11 +114,17 @@ class Guards:
         self, unit: Unit, event: MessagesProposed, those: Any, *, reads: bool
     ) -> Iterable[tuple[str, Hold]]:
         for plugin, guard in self._guards:
+            in_shadow = plugin.name in self._runtime.shadow
+            if in_shadow and reads:
+                continue  # it holds nobody back, and nothing can be noted
 
             def ask(plugin: Plugin = plugin, guard: Any = guard) -> list[Hold]:
                 return _checked(guard(unit.context(plugin), event))
 
             holds, error = self._isolated(unit, plugin, ask, reads=reads)
+            if in_shadow:
+                self._note(unit, plugin, event, those, holds or ())
+                continue
             if error is not None:
                 said, again = f"raised {type(error).__name__}", event.at + AGAIN
                 holds = [
@@ -123,6 +132,40 @@ class Guards:
                     for row in unit.connection.execute(those)
                 ]
             yield from ((plugin.name, hold) for hold in holds or () if _holds(hold, event.at))
+
+    def _note(
+        self, unit: Unit, plugin: Plugin, event: MessagesProposed, those: Any, holds: Iterable[Hold]
+    ) -> None:
+        """Keep on record what a plugin in shadow would have held back, once for each message."""
+        held = [hold for hold in holds if _holds(hold, event.at)]
+        if not held:
+            return
+        proposed = {row[0] for row in unit.connection.execute(those)}
+        held = [hold for hold in held if hold.customer_id in proposed]
+        identity = self._runtime.identity
+        references = identity.references(unit.connection, {hold.customer_id for hold in held})
+        key = identity.keyed_hash("/".join((event.plugin or "", event.key or "", event.purpose)))
+        source = shadow_of(plugin.name)
+        unit.context(plugin).decisions += [
+            self._runtime.ledger.encode(
+                Draft(
+                    HELD,
+                    customer=hold.customer_id,
+                    source=source,
+                    source_key=f"held:{key}/{references[hold.customer_id]}",
+                    actor=source,
+                    payload={
+                        "message": event.key or "",
+                        "plugin": event.plugin or "",
+                        "purpose": event.purpose,
+                        "reason": hold.reason,
+                        "not_before": hold.not_before,
+                    },
+                ),
+                decided=True,
+            )
+            for hold in held
+        ]
 
     def _isolated(
         self, unit: Unit, plugin: Plugin, ask: Any, *, reads: bool

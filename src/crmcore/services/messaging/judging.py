@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     null,
     or_,
     select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 
 from crmcore.domain.clock import SECOND
 from crmcore.domain.message import Channel
+from crmcore.domain.shadow import plugin_of
 from crmcore.hooks import Plugin
 from crmcore.persistence.messages import message
 from crmcore.persistence.portable import json_list
@@ -42,6 +44,9 @@ where they would have gone.
 WAITING: Final = ("planned", "deferred")
 UNHANDED: Final = ("planned", "deferred", "claimed")
 CAP: Final = "cap"
+SHADOW_GATE: Final = "shadow"
+"""The gate that withholds what a plugin in shadow would have said."""
+_WOULD: Final = "{plugin} is in shadow; "
 
 _m = message.c
 _row = (
@@ -111,6 +116,7 @@ class Judging:
             .where(_m.message_key == bindparam("c_key"), _m.plugin == bindparam("c_plugin"), going)
             .cte("candidates")
         )
+        self._put_in_shadow = _kept_in_shadow().where(portable.is_in(_m.message_id, "c_messages"))
         self._claimed = (
             select(*_row)
             .where(
@@ -171,6 +177,23 @@ class Judging:
         if way == "claim":
             terms |= {"j_lease": lease, "j_until": until}
         return unit.connection.change(self._update(found, way), **values, **terms)
+
+    def put_in_shadow(self, unit: Unit, plugin: str, messages: Collection[int]) -> None:
+        """Withhold what a plugin in shadow planned, with what the gate said of it."""
+        unit.connection.change(
+            self._put_in_shadow,
+            of_plugin=plugin,
+            c_messages=json_list(messages),
+            at=unit.now,
+            why=_WOULD.format(plugin=plugin_of(plugin)),
+        )
+
+    def put_key_in_shadow(self, unit: Unit, plugin: str, key: str) -> None:
+        """Withhold a broadcast that a plugin in shadow planned, with what the gate said of it."""
+        why = _WOULD.format(plugin=plugin_of(plugin))
+        unit.connection.change(
+            _put_key_in_shadow, of_plugin=plugin, of_key=key, at=unit.now, why=why
+        )
 
     def ask_guards(self, unit: Unit, channel: Channel, chosen: Chosen) -> None:
         """Let plugins hold back messages that the core lets go."""
@@ -248,6 +271,25 @@ def _update(found: Select[Any], way: Way) -> Update:
     return update(message).where(*where).values(values)
 
 
+def _kept_in_shadow() -> Update:
+    """Return the statement that withholds what a plugin in shadow has just planned."""
+    says = func.coalesce(_m.gate, "").concat(": ").concat(func.coalesce(_m.reason, ""))
+    said = case((_m.gate.is_(None), "it would go"), else_=says)
+    return (
+        update(message)
+        .where(_m.plugin == bindparam("of_plugin"), _m.handed_at.is_(None))
+        .values(
+            state="withheld",
+            gate=SHADOW_GATE,
+            reason=bindparam("why", type_=Words).concat(said),
+            settled_at=bindparam("at"),
+            lease=None,
+            leased_until=None,
+        )
+    )
+
+
+_put_key_in_shadow = _kept_in_shadow().where(_m.message_key == bindparam("of_key"))
 _withhold = (
     update(message)
     .where(_m.message_id == bindparam("held"), _m.state.in_(UNHANDED))

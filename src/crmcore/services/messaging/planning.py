@@ -17,6 +17,7 @@ from crmcore.domain.message import (
     check_draft,
     check_instant,
 )
+from crmcore.domain.shadow import is_shadow
 from crmcore.errors import CustomerNotFoundError, InputError, nearest
 from crmcore.hooks import Audience
 from crmcore.persistence.connection import Connection
@@ -144,8 +145,11 @@ class Planning:
             for name, messages in by_channel.items():
                 channel = self.channel(name)
                 self._judging.judge(unit, channel, self._judging.listed(messages), "plan")
-                self._judging.ask_guards(unit, channel, self._judging.going(messages))
-            unit.sent += len(wanted)
+                if is_shadow(plugin):
+                    self._judging.put_in_shadow(unit, plugin, messages)
+                else:
+                    self._judging.ask_guards(unit, channel, self._judging.going(messages))
+                    unit.sent += len(messages)
         return [found[d.key, owner.customer_id] for d, owner in zip(drafts, owners, strict=True)]
 
     def _owners(self, connection: Connection, drafts: Sequence[MessageDraft]) -> list[Owner]:
@@ -249,6 +253,9 @@ class Planning:
         )
         connection.change(_count, plugin_of=plugin, key_of=draft.key, size=size)
         self._judging.judge(unit, channel, self._judging.of_key(plugin, draft.key), "plan")
+        if is_shadow(plugin):
+            self._judging.put_key_in_shadow(unit, plugin, draft.key)
+            return size
         self._judging.ask_guards(unit, channel, self._judging.going_of_key(plugin, draft.key))
         unit.sent += size
         return size

@@ -43,13 +43,20 @@ class Consent:
     Attributes:
         point: The contact point's keyed hash.
         address: The point itself; None, where the customer has it no longer.
+        channel: On which messages may go.
+        purpose: What messages are for.
+        standing: What holds now.
         basis: What a message of the purpose needs to go.
         allowed: Whether consent lets it go.
         effect: What was said last that counts, such as `withdrawn`, or `merged`: the narrower of
             two customers' answers, who became one. None: nothing was said.
         interaction_id: The interaction that made it so.
-        wording: Which text the customer saw, in which version; *language*, *mechanism* and
-            *evidence* are what was recorded with it.
+        occurred_at: When that was said.
+        recorded_at: When it was recorded.
+        wording: Which text the customer saw, in which version.
+        language: In which language.
+        mechanism: How they said it, such as `form`.
+        evidence: What proves it.
     """
 
     point: str

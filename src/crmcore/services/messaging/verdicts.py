@@ -25,6 +25,7 @@ from crmcore.domain.consent import Basis
 from crmcore.domain.gate import Cap, GateSettings, Holdout
 from crmcore.domain.holdout import PRIME
 from crmcore.domain.message import Channel
+from crmcore.domain.shadow import shadow_of
 from crmcore.persistence.portable import Portable
 from crmcore.persistence.schema import Whole, Words
 from crmcore.services.messaging.facts import NOTHING, Facts, at, kept
@@ -202,7 +203,7 @@ def _left_out(row: Any, holdout: Holdout) -> tuple[ColumnElement[bool], ColumnEl
     arm = holdout.arm
     about = [row.purpose.in_(holdout.about)]
     if holdout.plugins:
-        about.append(row.plugin.in_(holdout.plugins))
+        about.append(row.plugin.in_([*holdout.plugins, *map(shadow_of, holdout.plugins)]))
     if holdout.keys:
         about.append(or_(*(_is_key(row.message_key, key) for key in holdout.keys)))
     place = (row.bucket * arm.factor + arm.offset) % PRIME

@@ -61,7 +61,11 @@ class Withheld:
         channel: On which; `*`: on all.
         purpose: Of which messages; `*`: of all, `unsolicited`: of those that nobody is owed.
         reason: `undeliverable`, `blocked`, `complaint`, `withdrawn` or `erased`.
+        since: From when on.
         until: When it ends by itself; None: never.
+        actor: Who decided it, where the shop said so.
+        lifted_at: When it was lifted; None: it holds.
+        lifted_by: Who lifted it.
     """
 
     point: str

@@ -8,11 +8,11 @@ from crmcore.domain.clock import to_instant
 from crmcore.domain.interaction import Draft, check_draft, is_plain
 from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.money import Money
+from crmcore.domain.shadow import PLUGIN, is_shadow
 from crmcore.errors import InputError, MoneyError
 from crmcore.services.identities.identity import IdentityService
 from crmcore.services.identities.registration import Names
 
-PLUGIN: Final = "plugin:"
 _LARGEST: Final = 2**63 - 1  # what a 64-bit column holds
 
 
@@ -65,7 +65,7 @@ class Encoder:
         kind = self._kinds[draft.kind]
         if not is_plain(draft):
             check_draft(draft)
-        if not decided and draft.source.startswith(PLUGIN):
+        if not decided and (draft.source.startswith(PLUGIN) or is_shadow(draft.source)):
             raise InputError(
                 f"source is {draft.source!r}, which only what that plugin decides may have; "
                 "the shop's name for a system, such as 'shop', is expected"

@@ -15,7 +15,7 @@ from crmcore.domain.money import check_currency
 from crmcore.errors import InputError
 from crmcore.hooks import IdList, IdRange, Selection
 from crmcore.persistence.connection import Connection
-from crmcore.persistence.ledger import dedupe, interaction, line
+from crmcore.persistence.ledger import dedupe, in_shadow, interaction, line
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole
 from crmcore.services.identities.identity import IdentityService, Known, note_unclear
@@ -40,10 +40,19 @@ _by_key = select(dedupe.c.interaction_id).where(
 _of_subject = select(
     interaction.c.amount_minor, interaction.c.currency, interaction.c.amount_base_minor
 ).where(
-    interaction.c.customer_id == bindparam("customer"), interaction.c.subject == bindparam("about")
+    interaction.c.customer_id == bindparam("customer"),
+    interaction.c.subject == bindparam("about"),
+    ~in_shadow,
 )
-_newest = select(interaction.c.recorded_at).order_by(interaction.c.interaction_id.desc()).limit(1)
-_since = select(exists().where(interaction.c.recorded_at >= bindparam("instant", type_=Whole)))
+_newest = (
+    select(interaction.c.recorded_at)
+    .where(~in_shadow)
+    .order_by(interaction.c.interaction_id.desc())
+    .limit(1)
+)
+_since = select(
+    exists().where(interaction.c.recorded_at >= bindparam("instant", type_=Whole), ~in_shadow)
+)
 
 
 def is_recorded_since(connection: Connection, instant: int) -> bool:

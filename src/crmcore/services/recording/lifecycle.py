@@ -15,10 +15,11 @@ from crmcore.domain.clock import to_datetime
 from crmcore.domain.interaction import Draft
 from crmcore.domain.kinds import RANKS, STAGE_REFUSED
 from crmcore.domain.lifecycle import Change, Lifecycle, Machine, Position, Step
+from crmcore.domain.shadow import shadow_of
 from crmcore.hooks import Plugin, StageChanged, StageChangeProposed
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.portable import json_list
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.recording.encoding import Encoded
@@ -39,6 +40,7 @@ _FACT = [
         "interaction_id",
     )
 ]
+CORE = "crmcore"
 _AT_ONCE = 5000  # customers folded anew in one go on a rebuild
 _MOVED_AT_ONCE = 2000  # customers moved on by time in one transaction: others want to write, too
 _last_customer = select(func.max(customer.c.customer_id))
@@ -77,6 +79,7 @@ class LifecycleService:
         self._refusals = select(interaction.c.customer_id, interaction.c.payload).where(
             portable.is_in(interaction.c.customer_id, "customers"),
             interaction.c.kind == STAGE_REFUSED,
+            ~in_shadow,
         )
 
     def next_due(self, connection: Connection) -> int | None:
@@ -216,10 +219,14 @@ class LifecycleService:
             for change in changes:
                 if change.step in allowed:
                     continue
-                reasons = self._dispatcher.refusals(unit, self._proposed(standing.key, change))
-                if reasons:
+                found = self._dispatcher.refusals(unit, self._proposed(standing.key, change))
+                moved.refused.extend(
+                    self._refusal(unit, standing.key, change, [reason], source=shadow_of(name))
+                    for name, reason in found.in_shadow
+                )
+                if found.reasons:
                     refused.add(change.step)
-                    moved.refused.append(self._refusal(unit, standing.key, change, reasons))
+                    moved.refused.append(self._refusal(unit, standing.key, change, found.reasons))
                     break
                 allowed.add(change.step)
             else:
@@ -238,7 +245,9 @@ class LifecycleService:
             caused_by=change.caused_by,
         )
 
-    def _refusal(self, unit: Unit, key: Key, change: Change, reasons: list[str]) -> Encoded:
+    def _refusal(
+        self, unit: Unit, key: Key, change: Change, reasons: list[str], *, source: str = CORE
+    ) -> Encoded:
         identity = self._runtime.identity
         reference = identity.references(unit.connection, [key[0]])[key[0]]
         step = "/".join((self.lifecycle.name, *key[1:], *change.step))
@@ -247,7 +256,7 @@ class LifecycleService:
                 STAGE_REFUSED,
                 customer=key[0],
                 occurred_at=to_datetime(change.effective_at),
-                source="crmcore",
+                source=source,
                 source_key=f"refused:{identity.keyed_hash(step)}/{reference}",
                 caused_by=change.caused_by,
                 payload={

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from crmcore.domain.lifecycle import Change, Fact, Machine, Position
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.stages import change, stage
 
@@ -126,7 +126,7 @@ class Positions:
             columns.source_key,
             columns.interaction_id,
         )
-        facts = select(*wanted).where(columns.kind.in_(sorted(machine.kinds)))
+        facts = select(*wanted).where(columns.kind.in_(sorted(machine.kinds)), ~in_shadow)
         self._facts_of = facts.where(portable.is_in(columns.customer_id, "customers"))
         self._many = select(*stage.columns).where(
             portable.is_in(stage.c.customer_id, "customers"), _mine

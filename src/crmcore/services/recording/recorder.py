@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from crmcore.domain.interaction import Draft, Origin
+from crmcore.domain.shadow import is_shadow, plugin_of
 from crmcore.errors import CrmError, RetryTransaction
 from crmcore.hooks import (
     IdList,
@@ -111,11 +112,19 @@ class Recorder:
 
     def _append_decided(self, unit: Unit, decided: Sequence[Encoded]) -> Batch:
         """
-        Write what plugins decided; what cannot be written harms nothing but itself.
+        Write what plugins decided, and return what others follow: nothing of those in shadow.
 
-        It is left out, with a fault of whoever decided it: such as a cancellation, without an
-        amount, of an order that nobody knows.
+        What cannot be written harms nothing but itself: it is left out, with a fault of whoever
+        decided it, such as a cancellation, without an amount, of an order that nobody knows.
         """
+        kept = [each for each in decided if is_shadow(each.draft.source)]
+        if not kept:
+            return self._append_all(unit, decided)
+        self._append_all(unit, kept)
+        followed = [each for each in decided if not is_shadow(each.draft.source)]
+        return self._append_all(unit, followed) if followed else Batch.of([])
+
+    def _append_all(self, unit: Unit, decided: Sequence[Encoded]) -> Batch:
         try:
             with unit.connection.savepoint():
                 return self._append(unit, decided, origin="decided")
@@ -123,8 +132,8 @@ class Recorder:
             raise
         except CrmError as error:
             if len(decided) > 1:
-                return Batch.of([self._append_decided(unit, [each]) for each in decided])
-            name = decided[0].draft.source.removeprefix("plugin:")
+                return Batch.of([self._append_all(unit, [each]) for each in decided])
+            name = plugin_of(decided[0].draft.source)
             if name in self._runtime.critical and not unit.spares_critical:
                 raise
             faults.record_fault(
@@ -138,10 +147,13 @@ class Recorder:
         def rate(currency: str, minor: int, at: int) -> int | None:
             return self._dispatcher.base_amount(unit, currency, minor, at)
 
-        says_consent = concerns(encoded)
+        # All were decided in shadow, or none was: nothing follows from what is.
+        is_followed = not (encoded and is_shadow(encoded[0].draft.source))
+        says_consent = is_followed and concerns(encoded)
         if says_consent:
             encoded = self._consents.completed(unit, encoded)
-        if bounces.concerns(encoded):
+        says_bounces = is_followed and bounces.concerns(encoded)
+        if says_bounces:
             self._bounces.lock(unit, encoded)
         former = None
         if unit.opening.erasures and origin == "observed":
@@ -159,7 +171,7 @@ class Recorder:
             batch = self._late_facts.settle(unit, batch)
         if says_consent:
             self._consents.follow(unit, batch.new)
-        if bounces.concerns(encoded):
+        if says_bounces:
             self._bounces.follow(unit, batch.new)
         return batch
 
@@ -211,12 +223,16 @@ class Recorder:
         calls = []
         for plugin, run in self._changed:
             owed = debtors.get(plugin.name, set())
-            mine = tuple(change for change in changes if change.customer_id not in owed)
-            missed = [change for change in changes if change.customer_id in owed]
+            told = [change for change in changes if self._is_told(plugin, change)]
+            mine = tuple(change for change in told if change.customer_id not in owed)
+            missed = [change for change in told if change.customer_id in owed]
             faults.add_missed(unit.connection, plugin.name, missed)
             if mine:
                 calls.append(self.changed_call(unit, plugin, run, mine))
         return calls
+
+    def _is_told(self, plugin: Plugin, change: StageChanged) -> bool:
+        return self._runtime.shadow_owner(change.lifecycle) in (None, plugin.name)
 
     def changed_call(
         self, unit: Unit, plugin: Plugin, run: Any, mine: tuple[StageChanged, ...]
@@ -265,7 +281,7 @@ class Recorder:
             f"{len(left)} decisions were dropped"
         )
         for plugin in sorted({encoded.draft.source for encoded in left}):
-            name = plugin.removeprefix("plugin:")
+            name = plugin_of(plugin)
             if name in self._runtime.critical and not unit.spares_critical:
                 raise error
             faults.record_fault(
@@ -274,5 +290,5 @@ class Recorder:
 
 
 def _named(decided: Sequence[Encoded]) -> str:
-    pairs = sorted({(e.draft.source.removeprefix("plugin:"), e.kind.name) for e in decided})
+    pairs = sorted({(plugin_of(e.draft.source), e.kind.name) for e in decided})
     return " and ".join(f"{plugin} records {kind}" for plugin, kind in pairs)

@@ -17,7 +17,7 @@ from crmcore.domain.money import Money
 from crmcore.domain.task import DONE, DROPPED, MERGED, Task
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer, identifier
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.merges import relation
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.schema import Whole
@@ -311,6 +311,6 @@ def _totals(portable: Portable, counted: Iterable[str]) -> Select[Any]:
             func.max(interaction.c.occurred_at),
             func.coalesce(func.sum(case((sells, interaction.c.amount_base_minor))), 0),
         )
-        .where(portable.is_in(interaction.c.customer_id, "customers"))
+        .where(portable.is_in(interaction.c.customer_id, "customers"), ~in_shadow)
         .group_by(interaction.c.customer_id)
     )

@@ -9,14 +9,16 @@ from attrs import frozen
 from sqlalchemy import ColumnElement, Select, bindparam, func, select, update
 
 from crmcore.domain.interaction import Draft, Interaction
+from crmcore.domain.shadow import is_shadow
 from crmcore.domain.task import MERGED, TASK_KINDS, Task, TaskDraft, check_task, instant_of
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.ids import next_ids
-from crmcore.persistence.ledger import interaction
+from crmcore.persistence.ledger import in_shadow, interaction
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.persistence.tasks import task, task_ids
 from crmcore.services.identities.registration import Owner
 from crmcore.services.recording.encoding import Encoded
+from crmcore.services.recording.folds import own_source
 from crmcore.services.recording.ledger import COLUMNS
 from crmcore.services.runtime import Runtime
 
@@ -128,9 +130,14 @@ def add_tasks(
     Write those of *drafts* that their customers, who are locked, do not have.
 
     Returns the task of each draft, and the facts about the new ones, which are to be recorded.
+    Those of a plugin in shadow are only told of: there is nothing to do.
     """
     without_addresses = runtime.identity.without_addresses
     keys = [without_addresses(draft.key) or "" for draft, _ in drafts]
+    if is_shadow(plugin):
+        rows = [_row(0, plugin, key, *each, now) for key, each in zip(keys, drafts, strict=True)]
+        told = [_opened(as_task(row)) for row in rows]
+        return [], encode(runtime, connection, told, source=_source(plugin), actor=actor)
     present = _present(connection, plugin, {owner.customer_id for _, owner in drafts})
     wanted = [(key, owner.customer_id) for key, (_, owner) in zip(keys, drafts, strict=True)]
     fresh = {}
@@ -278,7 +285,7 @@ def _opened(each: Task) -> TaskFact:
 
 
 def _source(plugin: str) -> str:
-    return f"plugin:{plugin}" if plugin else CORE
+    return own_source(plugin) if plugin else CORE
 
 
 # -- reading and changing ---------------------------------------------------------------------
@@ -382,6 +389,7 @@ def _latest(portable: Portable) -> Select[Any]:
         .where(
             portable.is_in(interaction.c.customer_id, "customers"),
             interaction.c.kind.not_in(_NAMES),
+            ~in_shadow,
         )
         .subquery()
     )

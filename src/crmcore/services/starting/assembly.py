@@ -17,11 +17,13 @@ from crmcore.domain.kind import Kind, KindRegistry
 from crmcore.domain.kinds import CORE_KINDS
 from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.message import Channel
+from crmcore.domain.shadow import SHADOW_KINDS
 from crmcore.domain.trait import Trait
 from crmcore.errors import ConfigurationError, PluginError, nearest
 from crmcore.hooks import SPECS, Plugin, PluginTable, Report
 from crmcore.persistence.tables import metadata
 from crmcore.services.privacy.personal_rows import PersonalTable
+from crmcore.services.starting.promises import check_promise
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,12 +52,16 @@ class Compiled(Generic[P, R]):
 
 def hook_names() -> list[str]:
     """Return the names of all hooks, theme by theme."""
-    return [
-        name
+    return list(_specs())
+
+
+def _specs() -> dict[str, Callable[..., Any]]:
+    return {
+        name: member
         for spec in SPECS
         for name, member in vars(spec).items()
         if getattr(member, "crmcore_spec", None) is not None
-    ]
+    }
 
 
 class Assembly:
@@ -80,9 +86,11 @@ class Assembly:
                 self._manager.check_pending()
             except pluggy.PluginValidationError as error:
                 raise PluginError(plugin.name, str(error).replace("\n", " ")) from error
-        self.kinds = KindRegistry(CORE_KINDS)
+        self.kinds = KindRegistry((*CORE_KINDS, *SHADOW_KINDS))
         self._collect_kinds()
         self.lifecycles, owners = self._collect(Plugin.register_lifecycles, Lifecycle, lifecycles)
+        self.lifecycle_owners = owners
+        """The plugin that brings each lifecycle; those of the core are not there."""
         self.traits, _ = self._collect(Plugin.register_traits, Trait)
         schemes, _ = self._collect(Plugin.register_identifiers, Scheme, SCHEMES.values())
         self.schemes = SchemeRegistry(schemes.values(), identity)
@@ -260,14 +268,15 @@ def _check(plugin: object) -> None:
         raise PluginError(
             cls.__name__, f"its name {name!r} is not lower-case letters, digits and underscores"
         )
-    hooks = hook_names()
-    for attribute in {
-        a for base in cls.__mro__ if base not in (Plugin, *SPECS) for a in vars(base)
-    }:
+    hooks = _specs()
+    for attribute in sorted(
+        {a for base in cls.__mro__ if base not in (Plugin, *SPECS) for a in vars(base)}
+    ):
         member = getattr(cls, attribute, None)
         marked = getattr(member, "crmcore_impl", None)
         if attribute in hooks:
             _check_hook(name, attribute, member, marked)
+            check_promise(plugin, hooks[attribute])
         elif marked is not None:
             raise PluginError(name, f"there is no hook {attribute!r}{nearest(attribute, hooks)}")
         elif callable(member) and not attribute.startswith("_"):

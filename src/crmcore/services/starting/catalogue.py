@@ -24,7 +24,13 @@ from crmcore.persistence.partitions import (
 )
 from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger, note_applied
 from crmcore.persistence.schema import REVISION
-from crmcore.persistence.settings import INSTANCE, read_setting, write_setting
+from crmcore.persistence.settings import (
+    IN_SHADOW,
+    INSTANCE,
+    read_setting,
+    read_shadow,
+    write_setting,
+)
 from crmcore.persistence.shapes import differences
 from crmcore.persistence.tables import metadata
 from crmcore.services.starting.revisions import (
@@ -102,6 +108,15 @@ def note_enabled(connection: Connection, what: str, names: Iterable[str]) -> set
     if now != before:
         write_setting(connection, what, " ".join(sorted(now)))
     return now - before if connection.execute(_any_interaction)[0][0] else set()
+
+
+def note_shadow(connection: Connection, shadow: Collection[str]) -> tuple[set[str], set[str]]:
+    """Note which plugins are in shadow; returns those that came into it, and that left it."""
+    now = set(shadow)
+    before = read_shadow(connection)
+    if now != before:
+        write_setting(connection, IN_SHADOW, " ".join(sorted(now)))
+    return now - before, before - now
 
 
 def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import inspect, text
 
-from crmcore import Crm
+from crmcore.app import Crm
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.partitions import partitions_of
 

@@ -1,0 +1,1 @@
+"""A plugin whose migrations give another schema than a fresh install."""

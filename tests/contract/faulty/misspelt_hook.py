@@ -1,0 +1,105 @@
+"""Surveys: how often a customer could be asked for their opinion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from attrs import define
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    UpdateBase,
+    case,
+    func,
+    select,
+)
+from typing_extensions import override
+
+from crmcore import (
+    Context,
+    CustomersRecompute,
+    Facts,
+    Fold,
+    InteractionsRecorded,
+    Plugin,
+    PluginTable,
+    Trait,
+    hookimpl,
+)
+from crmcore.hooks.fold import Insert
+
+Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+
+KINDS: Final = ("order.delivered",)
+
+account = Table(
+    "crm_surveys_chance",
+    MetaData(),
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("chances", Whole, nullable=False),
+    Column("last_at", Whole, nullable=False),
+)
+
+
+def _count(facts: Facts, insert: Insert) -> UpdateBase:
+    row = facts.interactions.c
+    counts = (
+        select(row.customer_id, func.count(), func.max(row.occurred_at))
+        .where(row.kind.in_(KINDS))
+        .group_by(row.customer_id)
+    )
+    new = insert(account).from_select(list(account.c.keys()), counts)
+    add = new.excluded
+    statement: UpdateBase = new.on_conflict_do_update(
+        index_elements=[account.c.customer_id],
+        set_={
+            "chances": account.c.chances + add.chances,
+            "last_at": case(
+                (add.last_at > account.c.last_at, add.last_at), else_=account.c.last_at
+            ),
+        },
+    )
+    return statement
+
+
+COUNT: Final = Fold(_count)
+
+
+@define(eq=False)
+class Surveys(Plugin):
+    """Counts what customers could be asked about."""
+
+    name: ClassVar[str] = "surveys"
+    tables: ClassVar[tuple[PluginTable, ...]] = (
+        PluginTable(account, derived=True, merge="recompute", erase="delete"),
+    )
+
+    @hookimpl
+    @override
+    def register_traits(self) -> Iterable[Trait[Any]]:
+        return [
+            Trait(
+                "surveys.chances",
+                type=int,
+                default=0,
+                table=account,
+                value=lambda now: account.c.chances,
+                description="deliveries",
+            )
+        ]
+
+    @hookimpl
+    def on_interaction_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        if not event.kinds.isdisjoint(KINDS):
+            ctx.fold(COUNT, event)
+
+    @hookimpl
+    @override
+    def recompute_customers(self, ctx: Context, event: CustomersRecompute) -> None:
+        ctx.clear(account, event)
+        ctx.fold(COUNT, event)

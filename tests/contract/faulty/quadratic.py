@@ -1,0 +1,137 @@
+"""Visits: each day on which a customer was there is noted once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from attrs import define
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    UpdateBase,
+    case,
+    func,
+    select,
+)
+from typing_extensions import override
+
+from crmcore import (
+    Context,
+    CustomersRecompute,
+    Draft,
+    Facts,
+    Fold,
+    Interaction,
+    InteractionsRecorded,
+    Kind,
+    Plugin,
+    PluginTable,
+    Trait,
+    hookimpl,
+    to_datetime,
+)
+from crmcore.hooks.fold import Insert
+
+Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+
+KINDS: Final = ("product.viewed", "catalog.searched", "order.placed")
+
+account = Table(
+    "crm_visits_count",
+    MetaData(),
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("actions", Whole, nullable=False),
+    Column("last_at", Whole, nullable=False),
+)
+
+
+def _count(facts: Facts, insert: Insert) -> UpdateBase:
+    row = facts.interactions.c
+    counts = (
+        select(row.customer_id, func.count(), func.max(row.occurred_at))
+        .where(row.kind.in_(KINDS))
+        .group_by(row.customer_id)
+    )
+    new = insert(account).from_select(list(account.c.keys()), counts)
+    add = new.excluded
+    statement: UpdateBase = new.on_conflict_do_update(
+        index_elements=[account.c.customer_id],
+        set_={
+            "actions": account.c.actions + add.actions,
+            "last_at": case(
+                (add.last_at > account.c.last_at, add.last_at), else_=account.c.last_at
+            ),
+        },
+    )
+    return statement
+
+
+COUNT: Final = Fold(_count)
+
+
+def _per_day(kind: str, item: Interaction, ctx: Context, key: str) -> Draft:
+    day = ctx.calendar.day_of(item.occurred_instant)
+    return Draft(
+        kind,
+        customer=item.customer_id,
+        occurred_at=to_datetime(ctx.calendar.start_of(day)),
+        source_key=f"{key}:{day}",
+    )
+
+
+@define(eq=False)
+class Visits(Plugin):
+    """Notes each day on which a customer was there."""
+
+    name: ClassVar[str] = "visits"
+    tables: ClassVar[tuple[PluginTable, ...]] = (
+        PluginTable(account, derived=True, merge="recompute", erase="delete"),
+    )
+
+    @hookimpl
+    @override
+    def register_kinds(self) -> Iterable[Kind]:
+        return [Kind("visits.noted")]
+
+    @hookimpl
+    @override
+    def register_traits(self) -> Iterable[Trait[Any]]:
+        return [
+            Trait(
+                "visits.actions",
+                type=int,
+                default=0,
+                table=account,
+                value=lambda now: account.c.actions,
+                description="views, searches and orders",
+            )
+        ]
+
+    @hookimpl
+    @override
+    def on_interactions_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        ctx.fold(COUNT, event)
+        drafts = []
+        items = [item for item in event if item.origin == "observed"]
+        for item in items:
+            day = ctx.calendar.day_of(item.occurred_instant)
+            same = [
+                other.id
+                for other in items
+                if other.customer_id == item.customer_id
+                and ctx.calendar.day_of(other.occurred_instant) == day
+            ]
+            if item.id == max(same):  # one a day is enough
+                drafts.append(_per_day("visits.noted", item, ctx, "visit"))
+        ctx.record(*drafts)
+
+    @hookimpl
+    @override
+    def recompute_customers(self, ctx: Context, event: CustomersRecompute) -> None:
+        ctx.clear(account, event)
+        ctx.fold(COUNT, event)

@@ -1,0 +1,120 @@
+"""Faithful: who ordered lately, and often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from attrs import define
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    UpdateBase,
+    case,
+    func,
+    select,
+)
+from typing_extensions import override
+
+from crmcore import (
+    Context,
+    CustomerAsked,
+    CustomersRecompute,
+    Facts,
+    Fold,
+    InteractionsRecorded,
+    Plugin,
+    PluginTable,
+    Trait,
+    hookimpl,
+)
+from crmcore.hooks.fold import Insert
+
+Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+
+KINDS: Final = ("order.placed",)
+
+account = Table(
+    "crm_faithful_order",
+    MetaData(),
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("orders", Whole, nullable=False),
+    Column("last_at", Whole, nullable=False),
+)
+
+
+def _count(facts: Facts, insert: Insert) -> UpdateBase:
+    row = facts.interactions.c
+    counts = (
+        select(row.customer_id, func.count(), func.max(row.occurred_at))
+        .where(row.kind.in_(KINDS))
+        .group_by(row.customer_id)
+    )
+    new = insert(account).from_select(list(account.c.keys()), counts)
+    add = new.excluded
+    statement: UpdateBase = new.on_conflict_do_update(
+        index_elements=[account.c.customer_id],
+        set_={
+            "orders": account.c.orders + add.orders,
+            "last_at": case(
+                (add.last_at > account.c.last_at, add.last_at), else_=account.c.last_at
+            ),
+        },
+    )
+    return statement
+
+
+COUNT: Final = Fold(_count)
+
+
+@define(eq=False)
+class Faithful(Plugin):
+    """Tells staff who is a regular."""
+
+    name: ClassVar[str] = "faithful"
+    tables: ClassVar[tuple[PluginTable, ...]] = (
+        PluginTable(account, derived=True, merge="recompute", erase="delete"),
+    )
+
+    within: timedelta = timedelta(days=90)
+
+    @hookimpl
+    @override
+    def register_traits(self) -> Iterable[Trait[Any]]:
+        return [
+            Trait(
+                "faithful.orders",
+                type=int,
+                default=0,
+                table=account,
+                value=lambda now: account.c.orders,
+                description="orders placed",
+            )
+        ]
+
+    @hookimpl
+    @override
+    def on_interactions_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        if not event.kinds.isdisjoint(KINDS):
+            ctx.fold(COUNT, event)
+
+    @hookimpl
+    @override
+    def recompute_customers(self, ctx: Context, event: CustomersRecompute) -> None:
+        ctx.clear(account, event)
+        ctx.fold(COUNT, event)
+
+    @hookimpl
+    @override
+    def describe_customer(self, ctx: Context, event: CustomerAsked) -> Mapping[str, Any] | None:
+        statement = select(account.c.orders).where(account.c.customer_id == event.customer_id)
+        held = ctx.execute(statement)
+
+        since = ctx.clock.now() - int(self.within.total_seconds()) * 1_000_000
+        lately = select(account.c.last_at).where(account.c.customer_id == event.customer_id)
+        return {"faithful": bool(held) and ctx.execute(lately)[0][0] >= since}
