@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy
 
-from bench import bulk, dispatch, gate, postgres, single, statement, view
+from bench import btyd, bulk, dispatch, gate, postgres, segments, single, statement, view
 from bench.sample import Spread
 from bench.sizes import FULL, QUICK, Sizes
 from bench.table import Line, rendered
@@ -25,6 +25,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "dispatch": dispatch.measure,
     "statement": statement.measure,
     "gate": gate.measure,
+    "segments": segments.measure,
+    "btyd": btyd.measure,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -47,11 +47,12 @@ if TYPE_CHECKING:
     from crmcore.domain.relationship import RelationshipSettings
     from crmcore.domain.retention import RetentionSettings
     from crmcore.domain.role import Grant, Role, RowRule, Staff
+    from crmcore.domain.segments.segment import Segment
     from crmcore.domain.structuring import ERASED, Erased
     from crmcore.domain.task import Task, TaskDraft
     from crmcore.domain.timer import HOUR, Timer
     from crmcore.domain.trait import Trait
-    from crmcore.errors import CrmError
+    from crmcore.errors import CrmError, SegmentError
     from crmcore.hooks import (
         Context,
         Curve,
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from crmcore.services.merging.merging import Merge, Unmerged
     from crmcore.services.messaging.standings import Consent
     from crmcore.services.messaging.withholding import Withheld
+    from crmcore.services.segments.why import Verdict
     from crmcore.services.starting.migrations import (
         MigrationPlan,
         MigrationStep,
@@ -179,6 +181,8 @@ __all__ = [
     "Role",
     "RowRule",
     "Scheme",
+    "Segment",
+    "SegmentError",
     "Staff",
     "Stage",
     "StageChangeProposed",
@@ -195,11 +199,11 @@ __all__ = [
     "Transaction",
     "Unknown",
     "Unmerged",
+    "Verdict",
     "VirtualClock",
     "Withheld",
     "Worker",
     "choice",
-    "Verdict",
     "hookimpl",
     "include_name",
     "include_object",
@@ -295,12 +299,16 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "HOUR",
         "Timer",
     ),
+    "crmcore.domain.segments.segment": ("Segment",),
     "crmcore.domain.structuring": (
         "ERASED",
         "Erased",
     ),
     "crmcore.domain.trait": ("Trait",),
-    "crmcore.errors": ("CrmError",),
+    "crmcore.errors": (
+        "CrmError",
+        "SegmentError",
+    ),
     "crmcore.hooks": (
         "Context",
         "Curve",
@@ -351,6 +359,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Merge",
         "Unmerged",
     ),
+    "crmcore.services.segments.why": ("Verdict",),
     "crmcore.services.transaction": ("Transaction",),
     "crmcore.services.background.worker": ("Worker",),
 }

@@ -34,7 +34,18 @@ T = TypeVar("T")
 PluginT = TypeVar("PluginT", bound=Plugin)
 
 GROUP: Final = "crmcore.plugins"
-_TABLES = ("crm", "gate", "identity", "relationship", "plugins", "retention", "roles", "staff")
+_TABLES = (
+    "crm",
+    "families",
+    "gate",
+    "identity",
+    "plugins",
+    "relationship",
+    "retention",
+    "roles",
+    "segments",
+    "staff",
+)
 
 
 @frozen(kw_only=True)
@@ -63,27 +74,32 @@ class Configuration:
     shop: ShopSettings
     relationship: RelationshipSettings
     plugins: tuple[Plugin, ...]
+    shadow: frozenset[str] = frozenset()
     identity: IdentitySettings = field(factory=IdentitySettings)
     gate: GateSettings = field(factory=GateSettings)
     roles: tuple[Role, ...] = ()
     staff: tuple[Staff, ...] = ()
     retention: RetentionSettings = field(factory=RetentionSettings)
+    segments: Mapping[str, str] = field(factory=dict)
+    families: Mapping[str, list[str]] = field(factory=dict)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Crm`."""
         return {
             "url": _beside(self.path, self.shop.database),
             "plugins": self.plugins,
-    shadow: frozenset[str] = frozenset()
             "currency": self.shop.currency,
             "zone": self.shop.zone,
             "critical": self.shop.critical,
+            "shadow": sorted(self.shadow),
             "relationship_settings": self.relationship,
             "identity": self.identity,
             "gate": self.gate,
             "roles": self.roles,
             "staff": self.staff,
             "retention": self.retention,
+            "segments": self.segments,
+            "families": self.families,
         }
 
 
@@ -91,7 +107,6 @@ def installed_plugins() -> dict[str, EntryPoint]:
     """Return the plugins that are installed, by name; none of them is imported."""
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
-            "shadow": sorted(self.shadow),
 
 def load_plugin(name: str) -> type[Plugin]:
     """
@@ -113,6 +128,18 @@ def load_plugin(name: str) -> type[Plugin]:
     return found
 
 
+def make_plugin(path: Path, cls: type[PluginT], settings: Mapping[str, Any]) -> PluginT:
+    """
+    Return a plugin made from its settings, as they stand in the crm.toml at *path*.
+
+    Raises:
+        PluginError: If its class is not an attrs class.
+        ConfigurationError: Names the setting and the nearest right one.
+    """
+    made: PluginT = _structure(path, f"plugins.{cls.name}", dict(settings), cls)
+    return made
+
+
 def load_configuration(path: Path) -> Configuration:
     """
     Read a crm.toml.
@@ -128,22 +155,10 @@ def load_configuration(path: Path) -> Configuration:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     for table in values:
         if table not in _TABLES:
-def make_plugin(path: Path, cls: type[PluginT], settings: Mapping[str, Any]) -> PluginT:
-    """
-    Return a plugin made from its settings, as they stand in the crm.toml at *path*.
-
-    Raises:
-        PluginError: If its class is not an attrs class.
-        ConfigurationError: Names the setting and the nearest right one.
-    """
-    made: PluginT = _structure(path, f"plugins.{cls.name}", dict(settings), cls)
-    return made
-
-
             raise ConfigurationError(
                 f"{path}: unknown table [{table}]{nearest(table, _TABLES)}; "
-                "there are [crm], [gate], [identity], [relationship], [plugins.<name>], "
-                "[retention], [roles.<name>] and [staff.<name>]"
+                "there are [crm], [families], [gate], [identity], [relationship], "
+                "[plugins.<name>], [retention], [roles.<name>], [segments] and [staff.<name>]"
             )
     shop: ShopSettings = _structure(path, "crm", values.get("crm", {}), ShopSettings)
     try:
@@ -151,6 +166,7 @@ def make_plugin(path: Path, cls: type[PluginT], settings: Mapping[str, Any]) -> 
         check_currency(shop.currency)
     except (ConfigurationError, MoneyError) as error:
         raise ConfigurationError(f"{path}, [crm]: {error}") from error
+    plugins, shadow = _plugins(path, values.get("plugins", {}))
     return Configuration(
         path=path,
         shop=shop,
@@ -164,16 +180,28 @@ def make_plugin(path: Path, cls: type[PluginT], settings: Mapping[str, Any]) -> 
         roles=_named(path, "roles", values.get("roles", {}), Role),
         staff=_named(path, "staff", values.get("staff", {}), Staff),
         retention=_retention(path, values.get("retention", {})),
+        segments=_structure_table(path, "segments", values.get("segments", {}), str),
+        families=_structure_table(path, "families", values.get("families", {}), list[str]),
     )
 
 
-    plugins, shadow = _plugins(path, values.get("plugins", {}))
 def _retention(path: Path, values: Any) -> RetentionSettings:
     """Return `[retention]`, whose settings are named for kinds."""
     try:
         return RetentionSettings(values)
     except CrmError as error:
         raise ConfigurationError(f"{path}, [retention]: {error}") from error
+
+
+def _structure_table(path: Path, table: str, values: object, wanted: Any) -> Any:
+    """Return a table of values of one type, each by a name of the shop's own."""
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{path}: a table [{table}] expected, {values!r} found")
+    try:
+        return strict_converter().structure(values, dict[str, wanted])
+    except Exception as error:
+        problems = "; ".join(structuring_problems(error))
+        raise ConfigurationError(f"{path}, [{table}]: {problems}") from error
 
 
 def _named(path: Path, table: str, values: object, cls: type[T]) -> tuple[T, ...]:
@@ -194,22 +222,14 @@ def _plugins(path: Path, tables: object) -> tuple[list[Plugin], frozenset[str]]:
     """Return the plugins that are switched on, and the names of those that are in shadow."""
     if not isinstance(tables, Mapping):
         raise ConfigurationError(f"{path}: [plugins.<name>] tables expected, {tables!r} found")
-def _structure_table(path: Path, table: str, values: object, wanted: Any) -> Any:
-    """Return a table of values of one type, each by a name of the shop's own."""
-    if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{path}: a table [{table}] expected, {values!r} found")
-    try:
-        return strict_converter().structure(values, dict[str, wanted])
-    except Exception as error:
-        problems = "; ".join(structuring_problems(error))
-        raise ConfigurationError(f"{path}, [{table}]: {problems}") from error
-
-
     made = []
+    shadow = set()
     for name, settings in tables.items():
         if not isinstance(settings, Mapping):
             raise ConfigurationError(f"{path}: plugins.{name} is {settings!r}, a table expected")
         values = dict(settings)
+        if _is_in_shadow(path, name, values.pop("shadow", False)):
+            shadow.add(name)
         if values.pop("enabled", True) is True:
             try:
                 cls = load_plugin(name)
@@ -231,13 +251,10 @@ def _structure(path: Path, table: str, values: object, cls: type[Any]) -> Any:
     if not attrs.has(cls):
         raise PluginError(table.removeprefix("plugins."), "its class is not an attrs class")
     converter = strict_converter()
-    shadow = set()
     converter.register_structure_hook_func(_is_literal, _one_of)
     try:
         return converter.structure(values, cls)
     except Exception as error:
-        if _is_in_shadow(path, name, values.pop("shadow", False)):
-            shadow.add(name)
         problems = "; ".join(
             line.replace("unknown field", "unknown setting").replace("fields:", "settings:")
             for line in structuring_problems(error)

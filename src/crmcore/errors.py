@@ -11,6 +11,7 @@ Every error crmcore raises on purpose.
     │   ├── MergeError                  customers cannot be merged, or a merge not undone
     │   ├── ErasedError                 the customer was erased, so nothing can be done to them
     │   ├── HeldError                   the customer is on hold, so they cannot be erased
+    │   ├── SegmentError                a segment is not right, by its line and column
     │   └── HistoryError                a row of a history source, by its line
     ├── ConfigurationError (ValueError) crm.toml, settings or a mapping file
     ├── NotFoundError (LookupError)
@@ -29,8 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-
 from typing import Protocol
+
 
 def nearest(found: object, known: Iterable[str]) -> str:
     """Return `" (did you mean 'x'?)"` for the known name nearest to *found*, or nothing."""
@@ -45,7 +46,6 @@ def nearest(found: object, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-class CrmError(Exception):
 class Place(Protocol):
     """Where in a text something stands."""
 
@@ -59,6 +59,7 @@ class Place(Protocol):
 _SHOWN = 60  # characters of a line on either side of what is wrong
 
 
+class CrmError(Exception):
     """Base class of every error raised on purpose."""
 
 
@@ -115,6 +116,33 @@ class HistoryError(InputError):
     def __str__(self) -> str:
         where = self.source if self.line is None else f"{self.source}, line {self.line}"
         return f"{where}: {self.problem}"
+
+
+class SegmentError(InputError):
+    """
+    A segment is not right; says where in its text, what was found and what is expected.
+
+    Attributes:
+        line, column: Where it stands, counted from 1; None where there is no text.
+    """
+
+    def __init__(self, problem: str, *, source: str | None = None, at: Place | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.source = source
+        self.line = at.line if at is not None else None
+        self.column = at.column if at is not None else None
+
+    def __str__(self) -> str:
+        if self.line is None or self.column is None:
+            return self.problem
+        where = f"line {self.line}, column {self.column}: {self.problem}"
+        if self.source is None:
+            return where
+        shown = self.source.split("\n")[self.line - 1].rstrip().replace("\t", " ")
+        before, width = max(self.column - _SHOWN, 0), 2 * _SHOWN
+        shown = shown[before : before + width]
+        return f"{where}\n  {shown}\n  {' ' * (self.column - 1 - before)}^"
 
 
 class MergeError(InputError):

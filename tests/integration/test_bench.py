@@ -22,6 +22,13 @@ MEASURED = (
     "select, RFM review",
     "select, concentration",
     "broadcast, judged and planned",
+    "segment on SQLite, RFM",
+    "200 segments, everybody in them",
+    "200 segments, after one order",
+    "segment on PostgreSQL, RFM",
+    "fit, BG/NBD",
+    "fit, Pareto/NBD",
+    "fit, Gamma-Gamma",
 )
 
 

@@ -16,6 +16,7 @@ from crmcore.app.parts import Parts
 from crmcore.app.people import PeopleOfCrm
 from crmcore.app.privacy import PrivacyOfCrm
 from crmcore.app.recording import Recording
+from crmcore.app.segments import SegmentsOfCrm
 from crmcore.app.starting import start
 from crmcore.app.tasks import TasksOfCrm
 from crmcore.app.upkeep import Upkeep
@@ -28,6 +29,7 @@ from crmcore.domain.lifecycle import Lifecycle
 from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.domain.retention import RetentionSettings
 from crmcore.domain.role import Role, Staff
+from crmcore.domain.segments.tree import Condition
 from crmcore.errors import ConfigurationError, PluginNotFoundError, nearest
 from crmcore.hooks import Plugin, Stopping
 from crmcore.persistence.database import Database
@@ -37,9 +39,9 @@ from crmcore.services.recording.ledger import Ledger
 from crmcore.services.runtime import Runtime
 from crmcore.services.starting import catalogue
 from crmcore.services.starting.assembly import Assembly
-
-
 from crmcore.services.starting.shadows import check_shadow
+
+
 class Crm(
     Recording,
     Asking,
@@ -47,6 +49,7 @@ class Crm(
     ConsentingOfCrm,
     TasksOfCrm,
     DesksOfCrm,
+    SegmentsOfCrm,
     Messaging,
     PrivacyOfCrm,
     Upkeep,
@@ -71,38 +74,43 @@ class Crm(
         identity: IdentitySettings | None = None,
         gate: GateSettings | None = None,
         critical: Iterable[str] = (),
+        shadow: Iterable[str] = (),
         clock: Clock | None = None,
         durable: bool = True,
         secret: str | None = None,
-        shadow: Iterable[str] = (),
         partitions: int = 0,
         roles: Iterable[Role] = (),
         staff: Iterable[Staff] = (),
         retention: RetentionSettings | None = None,
+        segments: Mapping[str, str | Condition] | None = None,
+        families: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
         """
         Assemble plugins over the database at *url*, creating the tables it lacks.
 
         Args:
             url: As SQLAlchemy takes it, such as `sqlite:///shop.db`.
+            plugins: Objects of plugins, each with its settings; their order is found by itself.
             currency: The shop's own; every amount is also counted in it. Fixed with the first use.
             zone: IANA name of the shop's time zone: its days start at midnight there.
+            relationship_settings: The numbers of the `relationship` lifecycle.
             identity: What identifiers are blocked, how many one customer may have, and which
                 prove that two customers are one.
             gate: What messages need to go, how many go at most, in which hours none does, and
-            plugins: Objects of plugins, each with its settings; their order is found by itself.
                 who is left out to see what they bring about.
             critical: Names of plugins whose exceptions are to abort the shop's transaction.
-            relationship_settings: The numbers of the `relationship` lifecycle.
+            shadow: Names of plugins that decide, and whose decisions are kept on record only.
+            clock: What tells the time; the machine's own unless something is tried or tested.
             durable: False gives up safety against power failure, for scratch databases.
             secret: Keys the hashes of addresses in keys; by default the database's own.
             partitions: PostgreSQL: how many hash partitions customer tables are created with;
                 fixed with the first use. 0 is as many as the database has, or none.
             roles: What staff may do.
             staff: Who has which of the roles; see `desk`.
-            shadow: Names of plugins that decide, and whose decisions are kept on record only.
-            clock: What tells the time; the machine's own unless something is tried or tested.
             retention: For how long personal values are kept, by kind; without it, until erased.
+            segments: Texts or trees of segments, by the name the shop gives them.
+            families: Kinds that segments know by a name of their own, such as
+                `{"purchases": ["order.placed", "till.sold"]}`.
 
         Raises:
             ConfigurationError: If a value is not right.
@@ -124,10 +132,14 @@ class Crm(
         )
         check_instance("retention", retention, RetentionSettings, "RetentionSettings(...)")
         check_text("secret", secret)
+        check_instance("segments", segments, Mapping, "a table of texts by name")
+        check_instance("families", families, Mapping, "a table of lists of kinds by name")
         plugins = listed("plugins", plugins, "a list of plugins")
         critical = listed("critical", critical, "a list of plugins' names")
         lifecycle: Lifecycle = relationship(relationship_settings)
         assembly = Assembly(plugins, [lifecycle], identity)
+        shadow = listed("shadow", shadow, "a list of plugins' names")
+        check_shadow(assembly, shadow)
         unknown = set(critical) - {plugin.name for plugin in assembly}
         if unknown:
             raise PluginNotFoundError(sorted(unknown)[0], [p.name for p in assembly])
@@ -138,8 +150,6 @@ class Crm(
             kept = catalogue.open_schema(database, clock.now(), partitions)
         except BaseException:
             database.close()
-        shadow = listed("shadow", shadow, "a list of plugins' names")
-        check_shadow(assembly, shadow)
             raise
         names = IdentityService(database.portable, secret or kept, assembly.schemes)
         ledger = Ledger(assembly.kinds, names, database.portable, currency)
@@ -157,7 +167,9 @@ class Crm(
         )
         self._closed = False
         try:
-            self._parts = Parts.of(self._runtime, self._open_beside, roles, staff, retention)
+            self._parts = Parts.of(
+                self._runtime, self._open_beside, roles, staff, retention, segments, families
+            )
             self._retrying(lambda unit: start(self._runtime, self._parts, unit))
         except BaseException:
             database.close()

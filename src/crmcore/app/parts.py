@@ -8,6 +8,7 @@ from attrs import frozen
 
 from crmcore.domain.retention import RetentionSettings
 from crmcore.domain.role import Role, Staff
+from crmcore.domain.segments.tree import Condition
 from crmcore.services.background.debts import DebtService
 from crmcore.services.background.delivery import Delivery
 from crmcore.services.background.portion import Begin
@@ -28,6 +29,7 @@ from crmcore.services.recording.lifecycle import LifecycleService
 from crmcore.services.recording.recorder import Recorder
 from crmcore.services.recording.why import WhyService
 from crmcore.services.runtime import Runtime
+from crmcore.services.segments.segments import SegmentService
 from crmcore.services.staff.looking import Looking
 from crmcore.services.staff.pages import Pages
 from crmcore.services.staff.roles import RoleService
@@ -61,6 +63,7 @@ class Parts:
     retention: Retention
     pages: Pages
     why: WhyService
+    segments: SegmentService
     transaction: Callable[[Unit], Transaction]
     """Returns a unit of work as the shop sees it."""
 
@@ -72,6 +75,8 @@ class Parts:
         roles: Iterable[Role] = (),
         staff: Iterable[Staff] = (),
         retention: RetentionSettings | None = None,
+        segments: Mapping[str, str | Condition] | None = None,
+        families: Mapping[str, Iterable[str]] | None = None,
     ) -> Parts:
         """Assemble the services; *begin* opens a transaction of their own."""
         dispatcher = Dispatcher(runtime)
@@ -113,5 +118,6 @@ class Parts:
             ),
             pages=Pages(runtime, customers),
             why=WhyService(runtime.ledger),
+            segments=SegmentService.of(runtime, segments or {}, families or {}),
             transaction=lambda unit: Transaction(unit, recorder, scheduler, people, tasks),
         )

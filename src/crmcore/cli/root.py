@@ -63,6 +63,7 @@ CORE: Final = {
         "crmcore.cli.retention:retention", "Empty what has been kept for long enough.", _PRIVACY
     ),
     "why": Lazy("crmcore.cli.why:why", "Tell why a customer is treated as they are.", _ASK),
+    "segment": Lazy("crmcore.cli.segment:segment", "Find customers by a rule, and tell why.", _ASK),
     "tasks": Lazy(
         "crmcore.cli.tasks:tasks", "List what staff are to do for customers, those due first.", _ASK
     ),
@@ -84,10 +85,10 @@ CORE: Final = {
     "doctor": Lazy(
         "crmcore.cli.doctor:doctor", "Find what is wrong, each with its cure.", _PLUGINS
     ),
-    "rebuild": Lazy(
     "new-plugin": Lazy(
         "crmcore.cli.new_plugin:new_plugin", "Write a new plugin, with tests and all.", _PLUGINS
     ),
+    "rebuild": Lazy(
         "crmcore.cli.rebuild:rebuild", "Make derived tables anew from the ledger.", _PLUGINS
     ),
     "retry": Lazy(

@@ -1,0 +1,1 @@
+"""Segments: rules over traits and the ledger that say which customers are meant."""

@@ -1,0 +1,1 @@
+"""Segments: rules about customers, compiled to statements and answered with reasons."""
