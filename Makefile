@@ -55,7 +55,7 @@ docs: $(READY)  ## build the documentation into build/site, to be opened from th
 	@echo "The documentation is in build/site/index.html"
 
 constraints: $(UV_READY)  ## take the newest versions into constraints.txt
-	@$(UV) pip compile --quiet --no-header --no-annotate --python .uv/bin/python --group dev pyproject.toml > .uv/newest
+	@$(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev pyproject.toml > .uv/newest
 	@grep '^[a-z0-9-]*==' .uv/newest > constraints.txt
 
 clean:  ## remove the environments and everything that can be made again

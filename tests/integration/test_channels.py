@@ -107,6 +107,25 @@ def test_a_message_becomes_one_text_file(tmp_path):
         Files(format="emll")
 
 
+def test_files_of_one_who_is_forgotten(tmp_path):
+    """An export has the files that are still there; an erasure removes them, and no others."""
+    folder = tmp_path / "outbox"
+    with open_crm(Files(folder=str(folder), format="txt")) as crm:
+        ada, bea = people(crm, 2)
+        crm.broadcast("all", [ada, bea], **BROADCAST)
+        crm.deliver()
+        of = {path.read_text().splitlines()[0]: path for path in folder.glob("*.txt")}
+        exported = crm.export(ada, tmp_path).data.read_text()
+        assert of["To: p0@example.com"].name in exported
+        assert of["To: p1@example.com"].name not in exported
+        planned = [(each.what, each.count) for each in crm.plan_erasure(ada).outcomes]
+        assert ("files in the outbox", 1) in planned
+        assert 2 == len(list(folder.glob("*.txt")))
+
+        assert crm.erase(ada).verification.is_clean
+        assert [of["To: p1@example.com"]] == list(folder.glob("*.txt"))
+
+
 def test_a_file_that_cannot_be_written_concerns_one_message(tmp_path, monkeypatch):
     """A full disk puts off its own message; the others go, and once it can be it is written."""
     write, full = channel_files._write_whole, [False, True]
