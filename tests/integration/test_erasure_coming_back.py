@@ -12,9 +12,10 @@ from crmcore import Crm, Draft, Identifier, Money, VirtualClock
 from crmcore.domain.clock import DAY, to_datetime
 from crmcore.errors import InputError
 from crmcore.testing.dumps import difference, dump
-from tests.support.databases import shop_file
+from tests.support.databases import scratch, shop_file
 from tests.support.histories import START, instant
 from tests.support.making import rows
+from tests.support.plugins import Books
 
 ADA = Identifier("email", "ada@example.com")
 BEA = Identifier("email", "bea@example.com")
@@ -188,3 +189,34 @@ def test_two_erasures_at_once_give_one_certificate(crm):
 
     assert [1, 1] == done
     assert [(1,)] == rows(crm, "SELECT count(*) FROM crm_erasure")
+
+
+@pytest.mark.each_database
+def test_what_a_plugin_missed_brings_nobody_back(monkeypatch):
+    """Told later of what came in late about somebody forgotten, a plugin keeps nothing of it."""
+    failing = []
+
+    def fail(self, ctx, hook):
+        if failing:
+            raise ValueError("told to fail")
+
+    monkeypatch.setattr(Books, "may_fail", fail)
+    entries = "SELECT customer_id, entries FROM crm_books_entry ORDER BY customer_id"
+    clock = VirtualClock(instant(START))
+    with Crm(scratch(), plugins=[Books(reviews=False)], clock=clock, durable=False) as crm:
+        ada, bea = (
+            crm.record("order.placed", account=name, amount="5").customer_id
+            for name in ("ada", "bea")
+        )
+        crm.erase(ada)
+        failing.append(True)
+        for who in (ada, bea):
+            crm.record("order.returned", customer=who)
+        assert {"books": 2} == crm.debts()
+        failing.clear()
+        crm.pay_debts()
+        left = rows(crm, entries)
+        crm.rebuild()
+
+        assert [bea] == [row[0] for row in left]
+        assert left == rows(crm, entries)

@@ -1,6 +1,7 @@
 """The law of sums: of every broadcast all states add up to its audience, at every commit."""
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -31,6 +32,18 @@ SUMS = (
     "GROUP BY b.message_key, b.audience"
 )
 STATES = ("planned", "claimed", "handed", "deferred", "accepted", "failed", "unknown", "withheld")
+
+
+def unclaimed(held):
+    """Return what a database holds as if nothing were claimed: merges make claims void."""
+    free = {"state": "planned", "lease": None, "leased_until": None}
+    messages = Counter()
+    for row, count in held["crm_message"].items():
+        values = dict(row)
+        if values["state"] == "claimed":
+            values |= free
+        messages[tuple(values.items())] += count
+    return held | {"crm_message": messages}
 
 
 class World:
@@ -151,15 +164,15 @@ class World:
             return
 
     def merge_and_undo(self):
-        """Merge, and undo it with nothing in between: nothing has changed."""
+        """Merge, and undo it with nothing in between: nothing has changed, but claims go."""
         survivor, merged = self.chance.sample(self.customers, 2)
-        before = dump(self.crm)
+        before = unclaimed(dump(self.crm))
         try:
             done = self.crm.merge(survivor, merged)
         except MergeError:
             return
         self.crm.unmerge(done.id)
-        assert "" == difference(before, dump(self.crm))
+        assert "" == difference(before, unclaimed(dump(self.crm)))
 
     def unmerge(self):
         if self.merges:

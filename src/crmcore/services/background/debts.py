@@ -209,6 +209,8 @@ class DebtService:
                     unit, plugin, self._changed[plugin.name], changes
                 )
                 call.run(unit.context(plugin), call.event)
+            # What came in late about somebody forgotten is derived again by what it missed.
+            forget_derived(unit, plugin, CustomerList(customers))
 
         return attempt(unit, plugin, lambda: called[-1], catch_up)
 
