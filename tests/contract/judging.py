@@ -24,7 +24,49 @@ RECORDED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 # The law that is about each fault, so that the others need not be run to see it found.
-CAUGHT_BY: Final[Mapping[str, str]] = {}
+CAUGHT_BY: Final[Mapping[str, str]] = {
+    "raises_on_some": "test_hooks_raise_nothing",
+    "sleeps": "test_no_sleeping",
+    "quadratic": "test_takes_little_time",
+    "forgets_merge": "test_merge_and_unmerge",
+    "forgets_merge_owned": "test_merged_as_if_one_from_the_start",
+    "leaks_name_kept": "test_export_and_erasure",
+    "arrival_order": "test_order_of_arrival",
+    "batch_champion": "test_live_in_batches_of_any_size",
+    "batch_days": "test_live_in_batches_of_any_size",
+    "rebuild_forgets_kind": "test_rebuild_equals_live",
+    "rebuild_doubles": "test_rebuild_equals_live",
+    "writes_sibling": "test_beside_every_other_plugin",
+    "writes_core": "test_writes_its_own_tables_only",
+    "socket_at_import": "test_no_network_at_import",
+    "socket_swallowed": "test_no_network_in_a_transaction",
+    "query_per_row": "test_statements_do_not_grow",
+    "state_in_object": "test_merge_and_unmerge",
+    "machine_clock": "test_asks_no_clock_and_no_chance",
+    "random_rows": "test_asks_no_clock_and_no_chance",
+    "private_import": "test_imports_no_private_core",
+    "imports_plugin": "test_imports_no_other_plugin",
+    "unmarked_hook": "test_hooks_are_marked",
+    "misspelt_hook": "test_methods_named_like_hooks",
+    "after_counts": "test_told_from_the_beginning",
+    "key_at_random": "test_asks_no_clock_and_no_chance",
+    "decides_in_rebuild": "test_it_catches_up",
+    "setting_any_type": "test_settings_of_another_type_are_refused",
+    "setting_not_toml": "test_settings_round_trip",
+    "setting_changes_itself": "test_settings_round_trip",
+    "table_name": "test_it_starts",
+    "kind_name": "test_names_begin_with_the_plugin",
+    "trait_name": "test_names_begin_with_the_plugin",
+    "own_table": "test_leaves_no_undeclared_tables",
+    "trait_null": "test_traits_hold_one_value",
+    "trait_database_clock": "test_traits_are_well_formed",
+    "export_not_json": "test_export_and_erasure",
+    "writes_file": "test_no_files_in_a_transaction",
+    "migration_differs": "test_revisions_make_what_is_declared",
+    "guard_raises": "test_no_hook_raises",
+    "erase_leaves_file": "test_export_and_erasure",
+    "started_postpones": "test_a_restart_changes_nothing",
+}
 
 # In a process of its own, since some of them do harm by being imported.
 _CONTRACT: Final = """

@@ -105,7 +105,7 @@ def test_a_right_plugin_keeps_them(tmp_path, kind):
     [
         (Forgetful, "test_merge_and_unmerge", "undone at once leaves other rows.*tally_count"),
         (Forgetful, "test_merged_as_if_one_from_the_start", "with the history of both"),
-        (Forgetful, "test_what_comes_while_merged", "a rebuild leaves other derived rows"),
+        (Forgetful, "test_what_comes_while_merged", "have the id of the merged customer"),
         (Owning, "test_merged_as_if_one_from_the_start", "loses what crm_tally_owned.orders"),
         (Noting, "test_merge_and_unmerge", "the id of the merged customer in customer;"),
         (Remembering, "test_merge_and_unmerge", "as time passes after the merge"),

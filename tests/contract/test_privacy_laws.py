@@ -122,10 +122,23 @@ class Hasty(Filing):
         return [Erasure("files", count=1)]
 
 
-@pytest.mark.parametrize("plugin", [Noting, Keeping, Filing])
+@pytest.mark.parametrize("plugin", [Noting, Filing])
 def test_right_plugins_keep_it(tmp_path, plugin):
     """Tables of each policy, and files that are removed, are as they have to be."""
     LAW(shop_with(plugin, tmp_path))
+
+
+def test_names_that_are_kept_need_a_reason(tmp_path):
+    """A table whose policy is to keep holds names only where the contract is told why."""
+
+    class Explained(PrivacyLaws):
+        held: ClassVar = {NOTE.name: "a law wants whom an invoice is to"}
+
+    told = breaks(LAW, shop_with(Keeping, tmp_path))
+    assert f"{NOTE.name}, column" in told
+    assert "as its erase policy keeps its rows" in told
+
+    Explained().test_export_and_erasure(shop_with(Keeping, tmp_path))
 
 
 def test_a_right_plugin_keeps_it_on_postgresql(tmp_path):

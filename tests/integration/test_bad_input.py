@@ -30,6 +30,7 @@ from crmcore.errors import (
     MergeError,
     NotFoundError,
     PluginNotFoundError,
+    SegmentError,
     StorageError,
     UnknownKindError,
 )
@@ -211,6 +212,15 @@ CRM = (
     Case("messages", lambda crm: crm.messages("ada"), InputError, "'ada'"),
     Case("messages", lambda crm: crm.messages(key=3), InputError, "key is 3"),
     Case("messages", lambda crm: crm.messages(most=-1), InputError, "most is -1"),
+    Case("segment", lambda crm: crm.segment("ordres.count > 1"), SegmentError, "'orders'"),
+    Case("segment", lambda crm: crm.segment(3), SegmentError, "3 is no condition"),
+    Case("members", lambda crm: crm.members("orders.count >"), SegmentError, "column 15"),
+    Case("members", lambda crm: crm.members("orders.count > 1", at="x"), InputError, "at is 'x'"),
+    Case("audience", lambda crm: crm.audience(None), SegmentError, "None is no condition"),
+    Case("why_in", lambda crm: crm.why_in("ada", "orders.count > 1"), InputError, "'ada'"),
+    Case("why_in", lambda crm: crm.why_in(99, "orders.count > 1"), NotFoundError, "99"),
+    Case("why_not", lambda crm: crm.why_not(1, "teir == 1"), SegmentError, "'teir'"),
+    Case("why_not", lambda crm: crm.why_not(99, "orders.count > 1"), NotFoundError, "99"),
     Case("from_config", lambda crm: Crm.from_config("nowhere.toml"), ConfigurationError, "nowhere"),
     Case(
         "from_config", lambda crm: Crm.from_config("x", curency=1), ConfigurationError, "currency"
@@ -279,7 +289,7 @@ FUNCTIONS = (
 PLAIN = set(
     "assembly backlog close connection debts deliver duplicates erasure_journal has_sent "
     "holds next_due parked_timers passed pay_debts plan_retention reconcile rehearse retain "
-    "run_due runtime staff status".split()
+    "run_due runtime segments staff status".split()
 )
 
 

@@ -46,8 +46,9 @@ def present_customers(crm: Crm) -> list[int]:
 
 
 def live_through(shop: Shop, crm: Crm, history: Sequence[Draft]) -> None:
-    """Let a history happen, and then everything that may be asked of a plugin."""
+    """Let everything happen once, then a history, and then all that may be asked of a plugin."""
     half = len(history) // 2
+    shop.play(crm, crowd(one_of_each(shop), 2), days=0)
     shop.play(crm, history[:half], days=0)
     tell_everybody(crm, "half")
     shop.play(crm, history[half:])

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from sqlalchemy import Integer, Numeric, insert, text
+from sqlalchemy import Integer, Numeric, Table, insert, text
+from sqlalchemy.sql.visitors import iterate
 
 from crmcore.app import Crm
 from crmcore.domain.identity import Identifier
@@ -18,6 +19,7 @@ from crmcore.persistence.customers import customer
 from crmcore.services.merging.merging import Merge
 from crmcore.testing import dumps
 from crmcore.testing.laws.base import Laws
+from crmcore.testing.outings import crowd, one_of_each
 from crmcore.testing.owners import named_rows
 from crmcore.testing.shop import Shop, clock_of, pass_time, settle
 from crmcore.testing.snapshots import CUSTOMER_IDS, difference, snapshot
@@ -81,13 +83,18 @@ class MergingLaws(Laws):
 
     def test_merged_as_if_one_from_the_start(self, shop: Shop) -> None:
         """What is derived of two who are merged is what it were, had both been one account."""
+        # So that each of them has something of everything.
+        opening = crowd(one_of_each(shop), 2, first=1)
 
         def check(history: list[Draft]) -> None:
+            history = [*opening, *history]
             with _met(shop, history) as (crm, pair):
                 if pair is None:
                     return
                 counted = _counts(shop, crm, pair)
+                had = [_kept_traits(shop, crm, who) for who in (pair.survivor, pair.merged)]
                 _merge(shop, crm, pair)
+                has = _kept_traits(shop, crm, pair.survivor)
                 found = named_rows(crm, shop.subject.tables, pair.accounts)
                 merged = _counts(shop, crm, pair)
             as_one = [_under(draft, pair.accounts) for draft in history]
@@ -96,6 +103,7 @@ class MergingLaws(Laws):
                 one = _id_of(twin, pair.accounts[0])
                 expected = named_rows(twin, shop.subject.tables, pair.accounts)
                 both = _counts(shop, twin, Pair(one, one, pair.accounts))
+                would = _kept_traits(shop, twin, one)
             if found.decided != expected.decided:
                 return  # what is derived may follow from decisions, and those are other ones
             told = difference(expected.only(shop.subject.derived), found.only(shop.subject.derived))
@@ -106,13 +114,16 @@ class MergingLaws(Laws):
                     f"recompute_customers make everything anew\n{told}"
                 )
             _check_counts(shop, counted, merged, both)
+            _check_traits(shop, had, has, would)
 
         shop.over(check, examples=max(2, shop.examples // 3), least=12)
 
     def test_what_comes_while_merged(self, shop: Shop) -> None:
         """With things recorded in between, a merge and its undoing leave what a rebuild makes."""
+        opening = crowd(one_of_each(shop), 2, first=1)
 
         def check(history: list[Draft]) -> None:
+            history = [*opening, *history]
             half = (2 * len(history)) // 3
             with _met(shop, history[:half]) as (crm, pair):
                 if pair is None:
@@ -260,6 +271,31 @@ def _check_counts(shop: Shop, apart: Numbers, merged: Numbers, as_one: Numbers) 
                 f"customer would have {expected}, and the survivor has {found}, as a table that is "
                 "owned keeps the survivor's row; declare it derived=True, merge='recompute' and "
                 "make it anew from the ledger, or keep a row for each fact"
+            )
+
+
+def _kept_traits(shop: Shop, crm: Crm, customer_id: int) -> dict[str, Any]:
+    """Return a customer's traits that read tables of which a merge leaves both their rows."""
+    both = {e.table.name for e in shop.subject.cls.tables if e.merge == "keep_both"}
+    values = crm.customer(customer_id).traits
+    return {
+        trait.name: values[trait.name]
+        for trait in shop.subject.traits
+        if any(isinstance(e, Table) and e.name in both for e in iterate(trait.table))
+    }
+
+
+def _check_traits(
+    shop: Shop, had: Sequence[dict[str, Any]], has: dict[str, Any], would: dict[str, Any]
+) -> None:
+    """Raise where a trait of two who were merged does not count what one of them brought."""
+    for name, value in has.items():
+        if would[name] != value and had[1][name] != would[name]:
+            raise shop.broken(
+                f"after a merge the trait {name} is {value!r}, and {would[name]!r} for one "
+                f"customer with the history of both, who had {had[0][name]!r} and "
+                f"{had[1][name]!r}: its table keeps rows of the merged customer where nobody "
+                "looks, as its merge policy is 'keep_both'; let it be 'move'"
             )
 
 

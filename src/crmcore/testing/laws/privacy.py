@@ -25,6 +25,7 @@ from crmcore.hooks import Keep
 from crmcore.testing import dumps
 from crmcore.testing.canaries import Person, holders, planted, rows_with
 from crmcore.testing.laws.base import Laws
+from crmcore.testing.outings import one_of_each
 from crmcore.testing.shop import Shop, clock_of, pass_time
 from crmcore.testing.strategies import SHOP_KINDS, START
 
@@ -36,8 +37,9 @@ class PrivacyLaws(Laws):
     What a plugin keeps of somebody is theirs to have, and is gone when they are forgotten.
 
     Attributes:
-        held: Attributes of the plugin's object, and folders it writes to, that may hold something
-            of customers, each with the reason, such as that somebody else empties the folder.
+        held: Attributes of the plugin's object, folders it writes to, and tables whose policy is
+            `Keep`, that may hold something of customers after an erasure, each with the reason,
+            such as that somebody else empties the folder, or that a law wants names on invoices.
     """
 
     held: ClassVar[Mapping[str, str]] = {}
@@ -112,10 +114,11 @@ def _lived(shop: Shop, history: Sequence[Draft], held: Mapping[str, str]) -> Ite
 def _more(shop: Shop, history: Sequence[Draft], kinds: KindRegistry) -> Iterator[Draft]:
     """Yield what has a personal part, of two customers, so that there is some of each kind."""
     at = max((each.occurred_at or START for each in history), default=START)
+    made_up = {draft.kind: draft.payload or {} for draft in one_of_each(shop)}
     for name in dict.fromkeys([*SHOP_KINDS, *shop.subject.recorded]):
         if not kinds[name].personal_fields or name.startswith("consent."):
             continue
-        given = (*shop.subject.payloads.get(name, ()), {}, {"case": "c"})
+        given = (*shop.subject.payloads.get(name, ()), {}, made_up[name])
         for number in (1, 2):
             person = Person(number)
             plain = Draft(
@@ -283,8 +286,16 @@ def _check_left(life: Life, when: str) -> None:
     }
     beside = {p.name for p in life.crm.assembly} - {subject.name}
     for table, columns in rows_with(life.crm, life.gone.word).items():
-        if table in kept or any(table.startswith(f"crm_{name}_") for name in beside):
+        if any(table.startswith(f"crm_{name}_") for name in beside):
             continue
+        if table in kept:
+            if table in life.held:
+                continue
+            raise life.shop.broken(
+                f"{when} something of the person is left in {table}, column {', '.join(columns)}, "
+                "as its erase policy keeps its rows; let the policy be 'anonymise', or copy no "
+                f"names there; and if they have to be kept, say why: held = {{{table!r}: '...'}}"
+            )
         own = table in subject.tables
         raise life.shop.broken(
             f"{when} something of the person is left in {table}, column {', '.join(columns)}; "
