@@ -66,6 +66,9 @@ CAUGHT_BY: Final[Mapping[str, str]] = {
     "guard_raises": "test_no_hook_raises",
     "erase_leaves_file": "test_export_and_erasure",
     "started_postpones": "test_a_restart_changes_nothing",
+    "key_with_id": "test_order_of_arrival",
+    "started_twice": "test_a_restart_changes_nothing",
+    "trait_two_rows": "test_traits_hold_one_value",
 }
 
 # In a process of its own, since some of them do harm by being imported.

@@ -194,7 +194,7 @@ def test_two_erasures_at_once_give_one_certificate(crm):
 @pytest.mark.each_database
 def test_what_a_plugin_missed_brings_nobody_back(monkeypatch):
     """Told later of what came in late about somebody forgotten, a plugin keeps nothing of it."""
-    failing = []
+    failing: list[bool] = []
 
     def fail(self, ctx, hook):
         if failing:

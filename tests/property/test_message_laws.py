@@ -37,7 +37,7 @@ STATES = ("planned", "claimed", "handed", "deferred", "accepted", "failed", "unk
 def unclaimed(held):
     """Return what a database holds as if nothing were claimed: merges make claims void."""
     free = {"state": "planned", "lease": None, "leased_until": None}
-    messages = Counter()
+    messages: Counter[Any] = Counter()
     for row, count in held["crm_message"].items():
         values = dict(row)
         if values["state"] == "claimed":

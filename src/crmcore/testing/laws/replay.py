@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,13 @@ class ReplayLaws(Laws):
                     "the order of arrival changes what is derived: the same history, shuffled "
                     "between timers, leaves other rows; go by occurred_at, and between equal "
                     f"ones by source_key\n{told}"
+                )
+            told = difference(_keys(shop, ordered), _keys(shop, found))
+            if told:
+                raise shop.broken(
+                    "the order of arrival changes the keys of what it decides: build them from "
+                    "what happened, such as its source_key, and from no id, since deciding again "
+                    f"must be one row\n{told}"
                 )
 
         shop.over(check, late=False)
@@ -186,6 +194,13 @@ def _of(shop: Shop, found: Snapshot) -> Mapping[str, Table]:
 
 def _derived(shop: Shop, found: Snapshot) -> dict[str, Any]:
     return found.only(shop.subject.derived)
+
+
+def _keys(shop: Shop, found: Snapshot) -> dict[str, Any]:
+    """Return what the plugin decided about whom, by its keys."""
+    ((name, rows),) = found.decided_by(shop.subject.name).items()
+    told = ("kind", "source_key", "customer_id")
+    return {name: Counter(tuple((c, dict(row)[c]) for c in told) for row in rows.elements())}
 
 
 def _sized(size: int) -> str:
