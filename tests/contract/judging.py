@@ -69,6 +69,12 @@ CAUGHT_BY: Final[Mapping[str, str]] = {
     "key_with_id": "test_order_of_arrival",
     "started_twice": "test_a_restart_changes_nothing",
     "trait_two_rows": "test_traits_hold_one_value",
+    "leaks_name_decision": "test_erased_at_once",
+    "leaks_name_timer": "test_erased_at_once",
+    "state_in_module": "test_remembers_nothing_in_memory",
+    "private_import_dynamic": "test_imports_no_private_core_in_hooks",
+    "export_omits": "test_export_and_erasure",
+    "started_again_owned": "test_a_restart_changes_nothing",
 }
 
 # In a process of its own, since some of them do harm by being imported.

@@ -131,11 +131,11 @@ def holders(roots: Mapping[str, Any], words: Collection[str]) -> Iterator[str]:
             if any(word.encode() in said for word in words):
                 yield name
         elif depth < _DEEPEST:
-            waiting.extend((inner, value, depth + 1) for inner, value in _within(name, each))
+            waiting.extend((inner, value, depth + 1) for inner, value in within(name, each))
 
 
-def _within(name: str, each: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object holds, as far as it is the plugin's own to hold."""
+def within(name: str, each: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object holds, as far as it is the plugin's own to hold, with its name."""
     if isinstance(each, Mapping):
         for key, value in list(each.items()):
             yield name, key

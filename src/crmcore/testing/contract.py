@@ -6,6 +6,7 @@ from crmcore.testing.laws.after import AfterLaws
 from crmcore.testing.laws.answers import AnswersLaws
 from crmcore.testing.laws.channels import ChannelLaws
 from crmcore.testing.laws.failing import FailingLaws
+from crmcore.testing.laws.memory import MemoryLaws
 from crmcore.testing.laws.merging import MergingLaws
 from crmcore.testing.laws.migrating import MigratingLaws
 from crmcore.testing.laws.pairs import PairLaws
@@ -23,6 +24,7 @@ class PluginContract(
     SourceLaws,
     AnswersLaws,
     ReplayLaws,
+    MemoryLaws,
     FailingLaws,
     AfterLaws,
     MergingLaws,

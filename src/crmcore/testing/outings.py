@@ -32,7 +32,7 @@ _NEWS: Final = Content(subject="News", text="There is something new.")
 def watched_shop(shop: Shop, *others: Plugin) -> Iterator[tuple[Crm, Watch]]:
     """Open a shop in which the plugin under test is watched."""
     subject = shop.subject
-    with watching(subject.tables, subject.cls.__module__) as watch:
+    with watching(subject.tables, subject.package) as watch:
         plugins = [*subject.without(*others), watch.over(subject.make())]
         with shop.opened(plugins) as crm:
             yield crm, watch
@@ -131,6 +131,16 @@ def crowd(templates: Sequence[Draft], count: int, *, day: int = 0, first: int = 
                 )
             )
     return made
+
+
+def loners(templates: Sequence[Draft], *, first: int) -> list[Draft]:
+    """Return customers of whom each did one thing alone, which needs no order before it."""
+    alone = [each for each in templates if each.subject is None or each.kind == "order.placed"]
+    return [
+        draft
+        for number, each in enumerate(alone, first)
+        for draft in crowd([each], 1, day=number, first=number)
+    ]
 
 
 def let_a_crowd_live(shop: Shop, count: int) -> Watch:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final
 
 import sqlalchemy
@@ -20,6 +20,7 @@ from sqlalchemy import event as sqlalchemy_event
 from crmcore.hooks import Plugin
 from crmcore.persistence.connection import Connection
 from crmcore.services.starting.assembly import hook_names
+from crmcore.testing.importing import imports_told
 
 NETWORK: Final = frozenset(
     {
@@ -267,7 +268,13 @@ def watching(tables: Sequence[str], package: str = "") -> Iterator[Watch]:
         sys.addaudithook(_audit)
         _is_installed = True
     watch = Watch(frozenset(tables))
-    with _statements_told(watch), _sleeping_told(watch, package), _threads_told(watch):
+    importing = partial(watch.note, "import")
+    with (
+        _statements_told(watch),
+        _sleeping_told(watch, package),
+        _threads_told(watch),
+        imports_told(importing, package),
+    ):
         _watches.append(watch)
         try:
             yield watch

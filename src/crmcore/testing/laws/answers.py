@@ -20,7 +20,7 @@ from crmcore.persistence.ledger import interaction
 from crmcore.services.unit import Unit
 from crmcore.testing.dumps import difference, dump
 from crmcore.testing.laws.base import Laws
-from crmcore.testing.outings import crowd, one_of_each
+from crmcore.testing.outings import crowd, loners, one_of_each
 from crmcore.testing.shop import Shop, clock_of
 
 _HISTORY: Final = ("customer_id", "value", "from_instant", "to_instant", "caused_by")
@@ -59,8 +59,8 @@ class AnswersLaws(Laws):
     def test_traits_hold_one_value(self, shop: Shop) -> None:
         """After any history a customer has at most one value, never NULL, and of the type."""
         templates = one_of_each(shop) if shop.subject.traits else []
-        # Everything in one year, and in the next one.
-        years = [*crowd(templates, 2), *crowd(templates, 2, day=400)]
+        # Everything in one year, and in the next one; and people who did one thing alone.
+        years = [*crowd(templates, 2), *crowd(templates, 2, day=400), *loners(templates, first=2)]
 
         def check(history: list[Draft]) -> None:
             with shop.opened() as crm:

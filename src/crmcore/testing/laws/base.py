@@ -26,6 +26,10 @@ class Laws:
         payloads: Examples of payloads by kind, where types alone do not tell what fits.
         unreached: Tables, kinds and traits that no history of the kit can reach, each with the
             reason; a law fails where there are others.
+        held: Attributes of the plugin's object and modules, folders it writes to, tables that are
+            not exported, and tables whose policy is `Keep`, that may hold something of customers,
+            each with the reason, such as that somebody else empties the folder, or that a law
+            wants names on invoices.
         options: Arguments of `Crm` for all shops, such as `{"gate": GateSettings(...)}`.
         examples: How many histories each law is tried on; a quarter of them on PostgreSQL.
         shrinks: Whether a history that breaks a law is made as short as can be.
@@ -38,6 +42,7 @@ class Laws:
     recorded: ClassVar[Sequence[str]] = ()
     payloads: ClassVar[Mapping[str, Sequence[Mapping[str, Any]]]] = {}
     unreached: ClassVar[Mapping[str, str]] = {}
+    held: ClassVar[Mapping[str, str]] = {}
     options: ClassVar[Mapping[str, Any]] = {}
     examples: ClassVar[int] = 12
     shrinks: ClassVar[bool] = True

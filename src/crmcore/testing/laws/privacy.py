@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
+from sqlalchemy import select
 
 from crmcore.app import Crm
 from crmcore.domain.clock import DAY, to_datetime
@@ -22,9 +22,11 @@ from crmcore.domain.message import Content, MessageDraft
 from crmcore.domain.money import Money
 from crmcore.errors import CrmError
 from crmcore.hooks import Keep
+from crmcore.persistence.ledger import interaction
 from crmcore.testing import dumps
 from crmcore.testing.canaries import Person, holders, planted, rows_with
 from crmcore.testing.laws.base import Laws
+from crmcore.testing.memory import object_name, roots_of
 from crmcore.testing.outings import one_of_each
 from crmcore.testing.shop import Shop, clock_of, pass_time
 from crmcore.testing.strategies import SHOP_KINDS, START
@@ -33,16 +35,22 @@ _PEOPLE: Final = 4
 
 
 class PrivacyLaws(Laws):
-    """
-    What a plugin keeps of somebody is theirs to have, and is gone when they are forgotten.
+    """What a plugin keeps of somebody is theirs to have, and is gone when they are forgotten."""
 
-    Attributes:
-        held: Attributes of the plugin's object, folders it writes to, and tables whose policy is
-            `Keep`, that may hold something of customers after an erasure, each with the reason,
-            such as that somebody else empties the folder, or that a law wants names on invoices.
-    """
+    def test_erased_at_once(self, shop: Shop) -> None:
+        """
+        Who wants to be forgotten the moment after is: nothing of them waits for its time.
 
-    held: ClassVar[Mapping[str, str]] = {}
+        Canaries stand in no key of a timer, and in no payload but in fields marked `personal()`.
+        """
+
+        def check(history: list[Draft]) -> None:
+            with _lived(shop, history, self.held, waits=False) as life:
+                _check_payloads(life)
+                life.crm.erase(life.id_of(life.gone))
+                _check_left(life, "after an erasure")
+
+        shop.over(check, examples=max(2, shop.examples // 4), least=4)
 
     def test_export_and_erasure(self, shop: Shop) -> None:
         """
@@ -59,6 +67,7 @@ class PrivacyLaws(Laws):
                 return  # too little happens in it for its time
             with _lived(shop, history, self.held) as life:
                 _check_exports(life)
+                _check_tables(life)
                 _check_files(life)
                 _check_erased(life)
                 _check_late(life)
@@ -90,7 +99,9 @@ class Life:
 
 
 @contextlib.contextmanager
-def _lived(shop: Shop, history: Sequence[Draft], held: Mapping[str, str]) -> Iterator[Life]:
+def _lived(
+    shop: Shop, history: Sequence[Draft], held: Mapping[str, str], *, waits: bool = True
+) -> Iterator[Life]:
     with (
         tempfile.TemporaryDirectory(dir=shop.folder) as inside,
         tempfile.TemporaryDirectory(dir=shop.folder) as outside,
@@ -107,7 +118,8 @@ def _lived(shop: Shop, history: Sequence[Draft], held: Mapping[str, str]) -> Ite
             life = Life(shop, crm, there, held, Path(inside), Path(outside))
             for person in there:
                 _say(crm, person)
-            pass_time(crm)
+            if waits:
+                pass_time(crm)
             yield life
 
 
@@ -193,6 +205,41 @@ def _check_export(life: Life, person: Person) -> None:
     for made, where in person.planted.items():
         if made not in said:
             raise shop.broken(f"the export of a customer lacks what was given in {where}")
+
+
+def _check_payloads(life: Life) -> None:
+    """Raise where a decision carries something personal in fields that are not marked so."""
+    own = f"{life.shop.subject.name}."
+    row = interaction.c
+    with life.crm.runtime.database.begin(read_only=True) as connection:
+        rows = connection.execute(select(row.kind, row.payload, row.source_key))
+    for kind, payload, key in rows:
+        for where, said in (("payload", payload), ("key", key)):
+            said = json.dumps(said, ensure_ascii=False) if isinstance(said, dict) else said or ""
+            if kind.startswith(own) and any(m in said for p in life.people for m in p.planted):
+                raise life.shop.broken(
+                    f"something personal stands in the {where} of a {kind}, {_told(said)}, where "
+                    "an erasure finds only what else is known of the person; mark the field "
+                    "personal(), and build keys from no names"
+                )
+
+
+def _told(said: str) -> str:
+    return repr(said[:79])
+
+
+def _check_tables(life: Life) -> None:
+    """Raise where a table that is left out of exports holds what a customer said."""
+    subject = life.shop.subject
+    hidden = {kept.table.name for kept in subject.cls.tables if not kept.export} - {*life.held}
+    for person in life.people:
+        for table, columns in rows_with(life.crm, person.word).items():
+            if table in hidden:
+                raise life.shop.broken(
+                    f"something of a customer stands in {table}, column {', '.join(columns)}, "
+                    "which is left out of their export; let it be exported (export=True), or, if "
+                    f"export_customer tells it, say so: held = {{{table!r}: '...'}}"
+                )
 
 
 def _check_files(life: Life) -> None:
@@ -313,23 +360,9 @@ def _check_objects(life: Life) -> None:
     """Raise where the plugin's object, or a module of it, remembers anything of a customer."""
     shop = life.shop
     plugin = next(each for each in life.crm.assembly if each.name == shop.subject.name)
-    own = f"{type(plugin).__name__}'s object"
-    home = shop.subject.cls.__module__
-    above = home.rpartition(".")[0] or home
-    modules = {
-        name: module
-        for name, module in sys.modules.items()
-        if name == home or name.startswith(f"{above}.")
-    }
-    roots: dict[str, Any] = {own: plugin}
-    for name, module in modules.items():
-        for attribute, value in vars(module).items():
-            told = getattr(value, "__module__", None)
-            if not attribute.startswith("__") and (told is None or told in modules):
-                roots[f"{name}.{attribute}"] = value
-    skipped = {f"{own}.{each}" for each in life.held}
+    skipped = {f"{object_name(plugin)}.{each}" for each in life.held}
     words = [each.word for each in life.people]
-    for name in holders(roots, words):
+    for name in holders(roots_of(plugin), words):
         if not any(name.startswith(each) for each in skipped):
             raise shop.broken(
                 f"{name} remembers something of a customer, which no erasure reaches, and another "

@@ -77,33 +77,6 @@ class ReplayLaws(Laws):
 
         shop.over(check, late=False)
 
-    def test_a_restart_changes_nothing(self, shop: Shop) -> None:
-        """Nothing is kept in objects: a new process after each step makes the same of it."""
-
-        def check(history: list[Draft]) -> None:
-            half = len(history) // 2
-            with shop.opened() as crm:
-                shop.play(crm, history[:half], days=0, settled=False)
-                shop.play(crm, history[half:])
-                settle(crm)
-                expected = snapshot(crm)
-            with shop.database() as url:
-                with shop.opened(url=url) as crm:
-                    shop.play(crm, history[:half], days=0, settled=False)
-                    now = clock_of(crm).now()
-                with shop.opened(url=url, at=now) as crm:
-                    shop.play(crm, history[half:])
-                    found = snapshot(crm)
-            told = difference(_of(shop, expected), _of(shop, found))
-            if told:
-                raise shop.broken(
-                    "a restart in the middle of a history changes the result, so something is "
-                    "kept in the plugin's object, or on_started does something twice; keep state "
-                    f"of customers in tables\n{told}"
-                )
-
-        shop.over(check, examples=max(2, shop.examples // 3), least=4)
-
     def test_the_same_twice(self, shop: Shop) -> None:
         """The same history leaves the same in two databases: neither chance nor clocks matter."""
 

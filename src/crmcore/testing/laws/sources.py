@@ -47,7 +47,7 @@ class SourceLaws(Laws):
             return
         for source in _sources(any_shop):
             for node, full in _imports(source):
-                if not _is_public(full):
+                if not is_public(full):
                     home = ".".join(full.split(".")[:3])
                     raise any_shop.broken(
                         f"{source.where(node)} imports {full}, a private part of the core that may "
@@ -174,7 +174,8 @@ def _imports(source: Source) -> Iterator[tuple[ast.AST, str]]:
                 yield node, first.value
 
 
-def _is_public(full: str) -> bool:
+def is_public(full: str) -> bool:
+    """Return whether a plugin may import what has this full name."""
     if full.partition(".")[0] != "crmcore":
         return True
     if any(full == each or full.startswith(f"{each}.") for each in PUBLIC):

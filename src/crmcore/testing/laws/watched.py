@@ -16,6 +16,7 @@ from crmcore.errors import CrmError
 from crmcore.services.checkups.hook_times import BUDGET, MILLISECOND, PER_ITEM
 from crmcore.testing.laws.answers import unknown_tables
 from crmcore.testing.laws.base import Laws
+from crmcore.testing.laws.sources import is_public
 from crmcore.testing.neighbour import SOURCES, Neighbour
 from crmcore.testing.outings import (
     crowd,
@@ -141,6 +142,17 @@ class WatchedLaws(Laws):
             "runs {told!r}; declare tables in `tables`, change them in `migrations`, and leave "
             "transactions to the shop",
         )
+
+    def test_imports_no_private_core_in_hooks(self, shop: Shop) -> None:
+        """Nor does it import private parts while it runs, by names that are put together."""
+        if shop.subject.package == "crmcore":
+            return
+        for deed in self._lived(shop)[0].did("import"):
+            if not is_public(deed.told):
+                raise shop.broken(
+                    f"{deed.hook} imports {deed.told}, a private part of the core that may change "
+                    "at any time; import from crmcore, crmcore.hooks or crmcore.errors"
+                )
 
     def test_hooks_raise_nothing(self, shop: Shop) -> None:
         """In all that ordinarily happens no hook raises."""
