@@ -220,3 +220,21 @@ def test_what_a_plugin_missed_brings_nobody_back(monkeypatch):
 
         assert [bea] == [row[0] for row in left]
         assert left == rows(crm, entries)
+
+
+def test_a_late_review_knows_nothing_of_who_was_erased(crm):
+    """It looks back at the ledger, and neither grades them nor counts what they brought."""
+    crm.record(drafted("a"))
+    crm.record(drafted("b", BEA))
+    pass_days(crm, 40)  # past the first review, which nobody fired
+    crm.record(drafted("c", BEA))
+    crm.erase(ADA)
+
+    crm.run_due()
+
+    kept = dump(crm)
+    told = rows(crm, "SELECT customer_id, payload FROM crm_interaction WHERE kind = 'tier.changed'")
+    assert [crm.find_customer(BEA)] == [who for who, _ in told]
+    assert '"customers":1' in told[0][1]
+    crm.rebuild()
+    assert "" == difference(kept, dump(crm))

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Executable, Table, bindparam, case, delete
 from crmcore.domain.shadow import PLUGIN, is_shadow, plugin_of
 from crmcore.hooks import CustomerList, Everyone, Facts, Fold, IdList, IdRange, Selection
 from crmcore.persistence.connection import Connection
+from crmcore.persistence.customers import customer
 from crmcore.persistence.ledger import in_shadow, interaction, line
 from crmcore.persistence.portable import Portable, json_list
 
@@ -112,6 +113,13 @@ def _facts_where(chosen: ColumnElement[bool], own: str = "") -> Facts:
 
 
 def facts_recorded_before(instant: int, plugin: str) -> Facts:
-    """Return the facts that had been recorded before *instant*, as *plugin* sees them."""
+    """
+    Return the facts that had been recorded before *instant*, as *plugin* sees them.
+
+    Those of customers who were erased since are left out, as they are in derived tables: what
+    compares customers knows them no more, and decides nothing about them.
+    """
     own = plugin if is_shadow(plugin) else ""
-    return _facts_where((interaction.c.recorded_at < instant) & seen_by(own), own)
+    forgotten = select(customer.c.customer_id).where(customer.c.erased_at.is_not(None))
+    before = (interaction.c.recorded_at < instant) & interaction.c.customer_id.not_in(forgotten)
+    return _facts_where(before & seen_by(own), own)
