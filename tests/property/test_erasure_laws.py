@@ -113,7 +113,7 @@ def test_erasing_is_the_same_before_and_after_deriving(tmp_path, kind, histories
                 there = people_of(crm)
                 if len(there) > 3 and made.chance.random() < 0.6:
                     crm.merge(*made.chance.sample(there, 2))
-                crm.pay_debts()
+                pay_all_debts(crm, clock)
                 there = people_of(crm)
                 gone = made.chance.choice(there)
                 others = [who for who in there if who != gone]
@@ -137,7 +137,15 @@ def test_erasing_is_the_same_before_and_after_deriving(tmp_path, kind, histories
                 assert "" == difference(left, dump(crm)), seed
                 clock.advance_to(clock.now() + DAY)
                 live(crm, clock, made, 8)
-                crm.pay_debts()
+                pay_all_debts(crm, clock)
+
+
+def pay_all_debts(crm, clock):
+    """Pay until nothing is owed: who is forgetful fails at that, too, and is tried again later."""
+    crm.pay_debts()
+    while dict(crm.debts()):
+        clock.advance_to(clock.now() + DAY)
+        crm.pay_debts()
 
 
 def know_by_a_number(crm, who):

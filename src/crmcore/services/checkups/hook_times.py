@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any, Final
 
 from attrs import define, frozen
@@ -19,6 +20,8 @@ PER_ITEM: Final = MILLISECOND
 """Microseconds it may take for each row instead, where that is more."""
 BREACHES: Final = 3
 """After so many in a row the plugin's work is the worker's for a while."""
+LONG: Final = 5_000_000
+"""Nanoseconds; of shorter calls the time that passed is noted, which is no less than their CPU."""
 REST: Final = 600 * 1_000_000
 """Microseconds for which it is."""
 SAVED_EVERY: Final = 60 * 1_000_000
@@ -29,7 +32,9 @@ _times = select(*hook_time.columns).order_by(hook_time.c.microseconds.desc())
 @frozen(kw_only=True)
 class HookTime:
     """
-    What one hook of a plugin has cost since the database was made; times in microseconds of CPU.
+    What one hook of a plugin has cost since the database was made, in microseconds of CPU.
+
+    Of calls of less than 5 ms it is the time that passed.
 
     Attributes:
         items: For how many rows it was called, all calls together.
@@ -70,18 +75,29 @@ class HookTimes:
         """Return whether the plugin's work is left to the worker at present."""
         return bool(self._rests_until) and now < self._rests_until.get(plugin, 0)
 
-    def note(self, plugin: str, hook: str, items: int, microseconds: int) -> None:
-        """Note what one call has cost."""
+    def note(self, calls: Iterable[tuple[str, str, int, int]]) -> bool:
+        """
+        Note what calls have cost: plugin, hook, rows, and microseconds.
+
+        Returns whether somebody was over the budget too often; see `take_breach`.
+        """
+        is_too_often = False
         with self._lock:
-            found = self._sums.get((plugin, hook))
-            if found is None:
-                found = self._sums[plugin, hook] = _Sum()
-            found.calls += 1
-            found.items += items
-            found.microseconds += microseconds
-            found.slowest = max(found.slowest, microseconds)
-            is_over = microseconds > max(BUDGET, PER_ITEM * items)
-            found.breaches = found.breaches + 1 if is_over else 0
+            for plugin, hook, items, took in calls:
+                found = self._sums.get((plugin, hook))
+                if found is None:
+                    found = self._sums[plugin, hook] = _Sum()
+                found.calls += 1
+                found.items += items
+                found.microseconds += took
+                if took > found.slowest:
+                    found.slowest = took
+                if took > BUDGET and took > PER_ITEM * items:
+                    found.breaches += 1
+                    is_too_often = is_too_often or found.breaches >= BREACHES
+                else:
+                    found.breaches = 0
+        return is_too_often
 
     def take_breach(self, plugin: str, hook: str, now: int) -> SlowPluginError | None:
         """Let the plugin rest if it has been over its budget too often; returns why, once."""
