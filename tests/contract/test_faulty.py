@@ -17,7 +17,40 @@ def names(told, fault):
     return any(word in sentences(told) for word in fault.words)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+# One of each sort in every run: the start of a process for each takes a while.
+QUICK = {
+    "raises_on_some",
+    "sleeps",
+    "quadratic",
+    "forgets_merge",
+    "leaks_name_kept",
+    "leaks_name_timer",
+    "arrival_order",
+    "batch_days",
+    "rebuild_doubles",
+    "writes_sibling",
+    "socket_swallowed",
+    "query_per_row",
+    "state_in_module",
+    "machine_clock",
+    "private_import",
+    "imports_plugin",
+    "misspelt_hook",
+    "setting_not_toml",
+    "table_name",
+    "trait_null",
+    "export_omits",
+    "migration_differs",
+}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=fault.name, marks=() if fault.name in QUICK else [pytest.mark.slow])
+        for fault in FAULTS
+    ],
+)
 def test_a_fault_is_found(tmp_path, fault):
     """The law that is about it fails, and its message names the fault."""
     found = verdicts(fault.plugin, tmp_path / "judged", laws=[CAUGHT_BY[fault.name]])
