@@ -108,9 +108,11 @@ def test_tutorial(wheel, bare, tmp_path):
             assert [] == missing, said
         elif sort == "diff":
             _apply(block, folder)
+        elif sort == "csv":  # a row of names is its first line, so that it can be copied
+            (folder / "orders.csv").write_text(block)
         else:
-            name, _, rest = block.partition("\n")
-            (folder / name.removeprefix("# ")).write_text(block if sort == "toml" else rest)
+            name = block.partition("\n")[0]
+            (folder / name.removeprefix("# ")).write_text(block)
 
 
 def _shell(command, folder, env):
