@@ -1,6 +1,9 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,12 +35,27 @@ MEASURED = (
 )
 
 
+def measured(*options):
+    """Return the lines that a small run ends with."""
+    command = [sys.executable, "-m", "bench", "--quick", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
 def test_bench_measures_everything():
     """A small run ends with the table, which has a row for everything that is measured."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick"], cwd=ROOT, capture_output=True, text=True
-    )
+    rows = measured()
 
-    assert 0 == done.returncode, done.stderr
-    rows = done.stdout.splitlines()
     assert [] == [title for title in MEASURED if not any(row.startswith(title) for row in rows)]
+
+
+def test_bench_measures_what_is_asked_for():
+    """Of one benchmark alone there are its rows, with a ratio each, and no others."""
+    rows = [row for row in measured("--only", "dispatch") if row.startswith(MEASURED)]
+
+    assert 4 == len(rows)
+    for row in rows:
+        low, median, high = (float(ratio) for ratio in re.findall(r" \d+\.\d\d(?= )", row)[-3:])
+        assert 0 < low <= median <= high, row
