@@ -11,7 +11,18 @@ from pathlib import Path
 
 import sqlalchemy
 
-from bench import btyd, bulk, dispatch, gate, postgres, segments, single, statement, view
+from bench import (
+    btyd,
+    bulk,
+    dispatch,
+    gate,
+    groups,
+    postgres,
+    segments,
+    single,
+    statement,
+    view,
+)
 from bench.sample import Spread
 from bench.sizes import FULL, QUICK, Sizes
 from bench.table import Line, rendered
@@ -26,6 +37,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "statement": statement.measure,
     "gate": gate.measure,
     "segments": segments.measure,
+    "groups": groups.measure,
     "btyd": btyd.measure,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")

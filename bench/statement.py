@@ -9,9 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from crmcore_tiering import Tiering
-from crmcore_tiering.domain import Borders
 from crmcore_tiering.reports import POINTS, concentration
-from crmcore_tiering.reviews import Reviews
 from crmcore_tiering.tables import total
 from sqlalchemy import Executable
 
@@ -46,7 +44,7 @@ graded AS (
     FROM standing LEFT JOIN crm_tiering_tier USING (customer_id)
 )
 SELECT customer_id, coalesce(held, 'none'), earned, orders, net_minor, customers, above, revenue,
-       a_from, b_from, NULL, NULL, NULL
+       a_from, b_from, NULL, NULL, NULL, since
 FROM graded WHERE earned <> coalesce(held, 'none') AND (since IS NULL OR since < :at)
 ORDER BY customer_id
 """
@@ -78,7 +76,7 @@ graded AS (
     FROM scored LEFT JOIN crm_tiering_tier USING (customer_id)
 )
 SELECT customer_id, coalesce(held, 'none'), earned, orders, net_minor, customers, NULL, NULL, NULL,
-       NULL, r, f, m
+       NULL, r, f, m, since
 FROM graded WHERE earned <> coalesce(held, 'none') AND (since IS NULL OR since < :at)
 ORDER BY customer_id
 """
@@ -120,9 +118,7 @@ def measure(sizes: Sizes) -> Iterator[Line]:
     """Yield one line for each statement."""
     customers, interactions, size = sizes.bulk
     history = History(customers=customers, interactions=interactions)
-    own = Tiering()
-    shares = Borders(a=own.a_percent, b=own.b_percent, lenience=own.band_percent)
-    scores = Borders(a=own.a_score, b=own.b_score, lenience=-own.band_score)
+    own, by_rfm = Tiering(), Tiering(scheme="rfm")
     clock = history.clock()
     with TemporaryDirectory() as folder:
         path = Path(folder, "reviewed.db")
@@ -132,8 +128,8 @@ def measure(sizes: Sizes) -> Iterator[Line]:
             share = {"a": own.a_percent, "b": own.b_percent, "band": own.band_percent}
             score = {"a": own.a_score, "b": own.b_score, "band": own.band_score}
             cases: tuple[tuple[str, Executable, dict[str, int], str, dict[str, int]], ...] = (
-                ("Pareto review", Reviews("pareto", shares).changes(total), at, PARETO, share | at),
-                ("RFM review", Reviews("rfm", scores).changes(total), at, RFM, score | at),
+                ("Pareto review", own.changes(total), at, PARETO, share | at),
+                ("RFM review", by_rfm.changes(total), at, RFM, score | at),
                 ("concentration", concentration(total), {}, CONCENTRATION, {"points": POINTS}),
             )
             with opened(path) as bare:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from crmcore.domain.retention import RetentionSettings
     from crmcore.domain.role import Grant, Role, RowRule, Staff
     from crmcore.domain.segments.segment import Segment
+    from crmcore.domain.snapshot import PluginNoted, SnapshotManifest, SnapshotTable
     from crmcore.domain.structuring import ERASED, Erased
     from crmcore.domain.task import Task, TaskDraft
     from crmcore.domain.timer import HOUR, Timer
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         MessageClaimed,
         MessagesClaimed,
         MessagesProposed,
+        NamedSegment,
         Plugin,
         PluginTable,
         Refuse,
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from crmcore.services.messaging.standings import Consent
     from crmcore.services.messaging.withholding import Withheld
     from crmcore.services.segments.why import Verdict
+    from crmcore.services.snapshots.snapshot import Snapshot
     from crmcore.services.starting.migrations import (
         MigrationPlan,
         MigrationStep,
@@ -169,8 +172,10 @@ __all__ = [
     "MigrationPlan",
     "MigrationStep",
     "Money",
+    "NamedSegment",
     "Outcome",
     "Plugin",
+    "PluginNoted",
     "PluginTable",
     "QuietHours",
     "Refuse",
@@ -183,6 +188,9 @@ __all__ = [
     "Scheme",
     "Segment",
     "SegmentError",
+    "Snapshot",
+    "SnapshotManifest",
+    "SnapshotTable",
     "Staff",
     "Stage",
     "StageChangeProposed",
@@ -300,6 +308,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Timer",
     ),
     "crmcore.domain.segments.segment": ("Segment",),
+    "crmcore.domain.snapshot": (
+        "PluginNoted",
+        "SnapshotManifest",
+        "SnapshotTable",
+    ),
     "crmcore.domain.structuring": (
         "ERASED",
         "Erased",
@@ -329,6 +342,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "MessageClaimed",
         "MessagesClaimed",
         "MessagesProposed",
+        "NamedSegment",
         "Plugin",
         "PluginTable",
         "Refuse",
@@ -360,6 +374,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Unmerged",
     ),
     "crmcore.services.segments.why": ("Verdict",),
+    "crmcore.services.snapshots.snapshot": ("Snapshot",),
     "crmcore.services.transaction": ("Transaction",),
     "crmcore.services.background.worker": ("Worker",),
 }

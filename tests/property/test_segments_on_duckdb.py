@@ -1,25 +1,20 @@
-"""The same Core statements find the same customers on DuckDB."""
+"""The same Core statements find the same customers in a snapshot, on DuckDB."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import duckdb
+import pytest
 from crmcore_tiering import Tiering
-from crmcore_tiering.tables import total
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Text, insert, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import insert
 
-from crmcore import Crm, VirtualClock
+from crmcore import Crm, Snapshot, VirtualClock
 from crmcore.domain.clock import DAY
 from crmcore.domain.segments.parser import parse
-from crmcore.persistence.customers import customer
-from crmcore.persistence.ledger import interaction, line
-from crmcore.persistence.portable import Portable
-from crmcore.persistence.stages import stage
-from crmcore.services.segments.compiler import Compiler
+from tests.support.databases import scratch
 from tests.support.histories import START, instant
 from tests.support.segments import (
     FAMILIES,
@@ -32,60 +27,43 @@ from tests.support.segments import (
     segments,
 )
 
-TABLES = (customer, interaction, line, stage, card, total)
-DIALECT = postgresql.dialect()
+pytestmark = pytest.mark.each_database(partitioned=False)
 
 
-def copied(crm: Crm) -> duckdb.DuckDBPyConnection:
-    """Return a database of DuckDB with the rows of the tables that segments ask."""
-    duck = duckdb.connect(":memory:")
-    with crm._read() as unit:
-        for table in TABLES:
-            columns = ", ".join(f"{c.name} {_type(c)}" for c in table.columns)
-            duck.execute(f"CREATE TABLE {table.name} ({columns})")
-            rows = [list(row) for row in unit.connection.execute(select(*table.columns))]
-            if rows:
-                marks = ", ".join("?" * len(table.columns))
-                duck.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)
-    return duck
-
-
-def _type(column: Any) -> str:
-    if isinstance(column.type, Text):
-        return "VARCHAR"
-    return "DOUBLE" if "FLOAT" in str(column.type) else "BIGINT"
-
-
-@settings(max_examples=15)
+@settings(max_examples=20)
 @given(data=st.data(), history=st.lists(happenings(), min_size=1, max_size=25))
 def test_duckdb(data, history):
-    """Whatever the segment and the history, DuckDB finds whom SQLite finds."""
+    """Whatever the segments and the history, a snapshot has the members that the database has."""
     trees = data.draw(st.lists(segments(), min_size=1, max_size=5))
     moment = data.draw(st.sampled_from(history))[1].occurred_at + data.draw(
         st.sampled_from((0, 1, 7 * DAY, 30 * DAY - 1, 84 * DAY))
     )
-    with Crm(
-        "sqlite://",
-        plugins=[Tiering(), Profile()],
-        clock=VirtualClock(instant(START) + 500 * DAY),
-        segments={"named": parse('orders.count >= 2 or profile.city == "Rome"')},
-        families=FAMILIES,
-    ) as crm:
+    kept = data.draw(st.lists(cards(), max_size=3))
+    with (
+        TemporaryDirectory() as folder,
+        Crm(
+            scratch(),
+            plugins=[Tiering(), Profile()],
+            clock=VirtualClock(instant(START) + 500 * DAY),
+            segments={"named": parse('orders.count >= 2 or profile.city == "Rome"')},
+            families=FAMILIES,
+        ) as crm,
+    ):
         crm.record_many([draft_of(number, *each) for number, each in enumerate(history)])
         ids = [crm.find_customer(account) for account in accounts()]
-        kept = data.draw(st.lists(cards(), max_size=3))
         rows = [(each, *row) for each, row in zip(ids, kept, strict=False) if each]
         with crm.begin() as tx:
             tx.connection.insert_rows(insert(card), rows)
-        compiler = Compiler(crm._parts.segments.registry.names, Portable("postgresql"))
-        with copied(crm) as duck:
-            for tree in trees:
-                checked = crm.segment(tree).condition
-                statement = compiler.members(checked).params(now=moment)
-                text = str(
-                    statement.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
-                )
+        crm.snapshot(Path(folder, "s"), with_personal=True)
+        conditions = [crm.segment(tree).condition for tree in trees]
+        flags = crm._parts.segments.compiler.flags(conditions)
+        expected = [crm.members(tree, at=moment) for tree in trees]
 
-                found = duck.execute(text.replace("%%", "%")).fetchall()
+        with Snapshot(Path(folder, "s")) as snapshot:
+            audiences = [crm.audience(tree, at=moment) for tree in trees]
+            found = [sorted(row[0] for row in snapshot.execute(each)) for each in audiences]
+            together = snapshot.execute(flags, now=moment)
 
-                assert crm.members(tree, at=moment) == sorted(row[0] for row in found), text
+    assert expected == found, audiences
+    for number, members in enumerate(expected, start=1):
+        assert members == sorted(row[0] for row in together if row[number]), trees[number - 1]

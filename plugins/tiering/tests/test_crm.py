@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 from crmcore_tiering import TierChanged, Tiering
-from crmcore_tiering.tables import tier, tier_change, tier_history, total
+from crmcore_tiering.tables import TABLES, tier_history, total
 from sqlalchemy import select
 from typing_extensions import override
 
@@ -96,7 +96,7 @@ def state(crm, *, ids=True):
     with crm.begin() as tx:
         named = select(identifier.c.customer_id, identifier.c.identifier_value)
         accounts = dict(map(tuple, tx.connection.execute(named)))
-        for table in (total, tier, tier_change):
+        for table in (each.table for each in TABLES):
             columns = [c for c in table.columns if ids or c.name != "caused_by"]
             rows = tx.connection.execute(select(*columns))
             tables[table.name] = sorted((accounts[row[0]], *row[1:]) for row in rows)
@@ -257,6 +257,7 @@ class TestReview:
                 net_minor=15_000,
                 customers=4,
                 reviewed_at=instant(datetime(2024, 1, 18, tzinfo=UTC)),
+                place=1,
                 above_minor=80_000,
                 revenue_minor=100_000,
                 a_from_minor=20_000,

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.each_database(partitioned=False)
 def decided(customer, since, new, *, old="none", position=0, key="review", cause=None, **other):
     """Return a decision as the ledger holds it."""
     payload = {"from_tier": old, "to_tier": new, "scheme": "pareto", "position": position}
+    payload |= {"place": "ABC".index(new)}
     payload |= {"a_from_minor": 500, "b_from_minor": None, "customers": 7, "border": None}
     return {
         "kind": "tier.changed",
@@ -39,8 +40,8 @@ def test_columns(sheet):
     """Every column is read from the decision, in its type."""
     present, changes = folded(sheet, [decided(1, 10, "B", old="C", position=812345, cause=77)])
 
-    assert [(1, "B", 10, "pareto", 812345, 77)] == present
-    assert [(1, 10, "B", "C", "pareto", 812345, 500, None, 77)] == changes
+    assert [(1, "B", 10, "pareto", 812345, 1, None, 77)] == present
+    assert [(1, 10, "B", "C", "pareto", 812345, 1, None, 500, None, None, 77)] == changes
 
 
 def test_others(sheet):

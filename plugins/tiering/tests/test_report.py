@@ -119,7 +119,7 @@ def test_curve(open_sheet, nets):
 
 def test_tiers_and_moves(sheet):
     """First gradings are counted apart from moves; a review counts if it decided anything."""
-    plain = {"scheme": "pareto", "position": 0, "caused_by": None}
+    plain = {"scheme": "pareto", "position": 0, "place": 0, "caused_by": None}
     borders = {"a_from_minor": None, "b_from_minor": None}
     moves = [(1, 10, "none", "A"), (2, 10, "none", "B"), (3, 20, "none", "C"), (2, 30, "B", "A")]
     for customer, since, old, new in moves:

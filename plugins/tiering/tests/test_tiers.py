@@ -40,9 +40,10 @@ def reviewed(sheet, plugin, customers):
         sheet.write(total, [row | {"first_order_at": person.last, "last_order_at": person.last}])
         if person.tier:
             given_ = {"tier": person.tier, "since": person.since, "scheme": "x", "position": 0}
+            given_ |= {"place": "ABC".index(person.tier)}
             sheet.write(tier, [{"customer_id": number, "caused_by": None} | given_])
     found = sheet.execute(plugin._reviews.changes(total), at=NOW)
-    return {row[0]: Grading(*row) for row in found}
+    return {row[0]: Grading.of(row) for row in found}
 
 
 def kept_or_plain(held, position, a, b, band, *, best):
@@ -149,6 +150,7 @@ def test_evidence_of_pareto(sheet):
             recency=None,
             frequency=None,
             monetary=None,
+            since=1,
         )
         == found[5]
     )

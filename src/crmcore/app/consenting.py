@@ -119,7 +119,16 @@ class ConsentingOfCrm(Opened):
         source_key: str | None = None,
         actor: str | None = None,
     ) -> Interaction:
-        """Record that a customer confirmed by the address itself, such as by a link sent to it."""
+        """
+        Record that a customer confirmed by the address itself, such as by a link sent to it.
+
+        What stands confirmed already is returned as it was recorded, and nothing is changed.
+
+        Raises:
+            CustomerNotFoundError: If nobody is known by the identifier.
+            InputError: Unless `request_consent` or another grant of the same purpose, channel and
+                address is there, and no withdrawal followed it: an old link confirms nothing.
+        """
         return self.run_transaction(
             lambda tx: tx.confirm_consent(
                 customer,

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crmcore.app.asking import Asking
+from crmcore.app.checking import check_critical, make_runtime
 from crmcore.app.consenting import ConsentingOfCrm
 from crmcore.app.desks import DesksOfCrm
 from crmcore.app.messaging import Messaging
@@ -17,6 +18,7 @@ from crmcore.app.people import PeopleOfCrm
 from crmcore.app.privacy import PrivacyOfCrm
 from crmcore.app.recording import Recording
 from crmcore.app.segments import SegmentsOfCrm
+from crmcore.app.snapshots import SnapshotsOfCrm
 from crmcore.app.starting import start
 from crmcore.app.tasks import TasksOfCrm
 from crmcore.app.upkeep import Upkeep
@@ -30,13 +32,9 @@ from crmcore.domain.relationship import RelationshipSettings, relationship
 from crmcore.domain.retention import RetentionSettings
 from crmcore.domain.role import Role, Staff
 from crmcore.domain.segments.tree import Condition
-from crmcore.errors import ConfigurationError, PluginNotFoundError, nearest
+from crmcore.errors import ConfigurationError, nearest
 from crmcore.hooks import Plugin, Stopping
 from crmcore.persistence.database import Database
-from crmcore.services.identities.identity import IdentityService
-from crmcore.services.recording.folds import Folds
-from crmcore.services.recording.ledger import Ledger
-from crmcore.services.runtime import Runtime
 from crmcore.services.starting import catalogue
 from crmcore.services.starting.assembly import Assembly
 from crmcore.services.starting.shadows import check_shadow
@@ -50,6 +48,7 @@ class Crm(
     TasksOfCrm,
     DesksOfCrm,
     SegmentsOfCrm,
+    SnapshotsOfCrm,
     Messaging,
     PrivacyOfCrm,
     Upkeep,
@@ -140,10 +139,8 @@ class Crm(
         assembly = Assembly(plugins, [lifecycle], identity)
         shadow = listed("shadow", shadow, "a list of plugins' names")
         check_shadow(assembly, shadow)
-        unknown = set(critical) - {plugin.name for plugin in assembly}
-        if unknown:
-            raise PluginNotFoundError(sorted(unknown)[0], [p.name for p in assembly])
-        calendar = Calendar.named(zone)
+        check_critical(assembly, critical)
+        Calendar.named(zone)  # refused before a database is made
         clock = clock or SystemClock()
         database = Database(url, durable=durable)
         try:
@@ -151,19 +148,16 @@ class Crm(
         except BaseException:
             database.close()
             raise
-        names = IdentityService(database.portable, secret or kept, assembly.schemes)
-        ledger = Ledger(assembly.kinds, names, database.portable, currency)
-        self._runtime = Runtime(
-            database=database,
-            assembly=assembly,
-            identity=names,
-            ledger=ledger,
-            folds=Folds(database.portable),
-            calendar=calendar,
+        self._runtime = make_runtime(
+            database,
+            assembly,
+            secret or kept,
+            currency=currency,
+            zone=zone,
             clock=clock,
-            critical=frozenset(critical) - frozenset(shadow),
-            shadow=frozenset(shadow),
-            gate=gate or GateSettings(),
+            critical=critical,
+            shadow=shadow,
+            gate=gate,
         )
         self._closed = False
         try:

@@ -89,13 +89,28 @@ class Messaging(Opened):
         with self._read() as unit:
             return self._parts.messages.find(unit.connection, customer_id, key, most)
 
-    def deliver(self) -> Mapping[str, int]:
+    def find_message(self, known: Known, key: str, *, plugin: str = "") -> Message | None:
+        """Return a customer's message of a key, the shop's own or a plugin's; None: it has none."""
+        check_key(key)
+        check_text("plugin", plugin)
+        with self._read() as unit:
+            customer_id = self._parts.people.id_of(unit, known)
+            return self._parts.messages.find_one(unit.connection, customer_id, key, plugin)
+
+    def deliver(self, *, put_off: bool = False) -> Mapping[str, int]:
         """
         Deliver all messages that are due, as a worker would; for scripts without one.
+
+        Args:
+            put_off: What its channel deferred is tried at once, too, such as after an outbox was
+                mended; and what waits for quiet hours or a cap is judged anew, as these may have
+                been set otherwise.
 
         Returns how many were `accepted` by their channels, and how many `others` were looked at:
         withheld, deferred, failed, or of an unknown fate.
         """
+        if put_off:
+            self._retrying(self._parts.messages.hasten_put_off)
         done: Counter[str] = Counter(accepted=0, others=0)
         for portion in self._parts.delivering.work():
             is_carried = portion.due is None and portion.plugin is not None

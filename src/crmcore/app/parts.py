@@ -84,6 +84,7 @@ class Parts:
             LifecycleService(each, runtime, dispatcher)
             for each in runtime.assembly.lifecycles.values()
         ]
+        named = runtime.late.segments = SegmentService.of(runtime, segments or {}, families or {})
         gate = GateService(runtime, dispatcher)
         messages = runtime.late.messages = MessageService(runtime, gate)
         recorder = Recorder(runtime, dispatcher, lifecycles)
@@ -118,6 +119,6 @@ class Parts:
             ),
             pages=Pages(runtime, customers),
             why=WhyService(runtime.ledger),
-            segments=SegmentService.of(runtime, segments or {}, families or {}),
+            segments=named,
             transaction=lambda unit: Transaction(unit, recorder, scheduler, people, tasks),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class PrivacyOfCrm(Opened):
             before = self._parts.erasures.find(unit.connection, customer_id)
             is_erased = bool(erased_among(unit.connection, [customer_id]))
         if before is not None and is_erased:
-            return before if before.verified_at is not None else self._finish(before)
+            return before if before.verified_at is not None else self._finish([customer_id])[0]
 
         def erase(unit: Unit) -> Work | Certificate:
             searching.overwrite(unit.connection)
@@ -101,13 +101,20 @@ class PrivacyOfCrm(Opened):
         database = self._runtime.database
         searching.tidy_indexes(database)
         found = verifying.verify(database, work.needles, work.people, work.files)
-        return self._certified(customer_id, found)
+        unreached = [sentence for said in work.unreached.values() for sentence in said]
+        return self._certified(customer_id, _lacking(found, unreached))
 
-    def _finish(self, begun: Certificate) -> Certificate:
-        """Do what is left to do of an erasure that could not be verified to the end."""
+    def _finish(self, begun: Sequence[int]) -> list[Certificate]:
+        """Do what is left to do of erasures that could not be verified to the end."""
         self._forget_again()
+        ask = self._parts.erasures.holdings.ask_again
+        unreached = {
+            who: self._retrying(lambda unit, who=who: ask(unit, who))  # type: ignore[misc]
+            for who in begun
+        }
         searching.tidy_indexes(self._runtime.database)
-        return self._certified(begun.customer_id, verifying.rewrite(self._runtime.database))
+        found = verifying.rewrite(self._runtime.database)
+        return [self._certified(who, _lacking(found, unreached[who])) for who in begun]
 
     def _forget_again(self) -> None:
         def forget(unit: Unit) -> None:
@@ -136,7 +143,7 @@ class PrivacyOfCrm(Opened):
         self, entries: Iterable[JournalEntry] = (), *, actor: str | None = None
     ) -> ErasedAgain:
         """
-        Erase those again whom an older backup brought back.
+        Erase those again whom an older backup brought back, or somebody stood in the way of.
 
         Who is on hold there is left, and told of; who came after the erasure is left alone.
 
@@ -161,6 +168,9 @@ class PrivacyOfCrm(Opened):
                 done.append(self.erase(customer_id, reason="again", actor=actor))
             except HeldError:
                 held.append(customer_id)
+        with self._read() as unit:
+            begun = [w for w in journal.unverified(unit.connection) if w not in again]
+        done += self._finish(begun) if begun else []
         with self._read() as unit:
             found = [
                 hold
@@ -221,6 +231,13 @@ class PrivacyOfCrm(Opened):
     def _keep_in_time(self) -> Iterator[Portion]:
         """Do once a day, in a worker, what `retain` does."""
         yield from self._parts.retention.work()
+
+
+def _lacking(found: Verification, unreached: Sequence[str]) -> Verification:
+    """Return what was found, with what could not be reached at all."""
+    if not unreached:
+        return found
+    return evolve(found, unverified=(*unreached, *found.unverified), is_complete=False)
 
 
 def read_journal(text: str) -> list[JournalEntry]:

@@ -28,6 +28,11 @@ def start(runtime: Runtime, parts: Parts, unit: Unit) -> None:
         unit.connection, "plugins", [plugin.name for plugin in assembly]
     )
     unseen = catalogue.note_enabled(unit.connection, "lifecycles", assembly.lifecycles)
+    catalogue.note_erasing(
+        unit.connection,
+        [plugin.name for plugin in assembly],
+        [plugin.name for plugin, _ in assembly.of(Plugin.erase_customer)],
+    )
     fill_points(unit.connection, runtime.identity)
     entered, left = catalogue.note_shadow(unit.connection, runtime.shadow)
     for name in left:
@@ -49,7 +54,11 @@ def start(runtime: Runtime, parts: Parts, unit: Unit) -> None:
             service.recompute(unit)
     for plugin, start in runtime.assembly.of(Plugin.on_started):
         try:
-            start(unit.context(plugin), Started())
+            moved = plugin.name in entered | left
+            has_missed = moved or (
+                plugin.name in missed and catalogue.has_missed_facts(unit.connection, plugin.name)
+            )
+            start(unit.context(plugin), Started(has_missed=has_missed))
         except RetryTransaction:
             raise
         except Exception as error:

@@ -99,6 +99,11 @@ CORE: Final = {
         "Check that messages and attempts fit together.",
         _PLUGINS,
     ),
+    "snapshot": Lazy(
+        "crmcore.cli.snapshot:snapshot",
+        "Copy all tables to Parquet files, to be analysed elsewhere.",
+        _PLUGINS,
+    ),
     "migrate": Lazy(
         "crmcore.cli.migrate:migrate", "Bring an older database to this version.", _PLUGINS
     ),

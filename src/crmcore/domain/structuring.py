@@ -13,7 +13,7 @@ import attrs
 import cattrs
 from cattrs.cols import list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn
 from cattrs.preconf.json import make_converter
 
 from crmcore.errors import nearest
@@ -67,6 +67,10 @@ def _is_listed(wanted: Any) -> bool:
     return kind in (list, set, frozenset)
 
 
+def _is_table(wanted: Any) -> bool:
+    return (get_origin(wanted) or wanted) in (dict, Mapping)
+
+
 def strict_converter() -> cattrs.Converter:
     """Return a converter that refuses unknown fields and does not turn one type into another."""
     converter = make_converter(forbid_extra_keys=True)
@@ -95,6 +99,17 @@ def strict_converter() -> cattrs.Converter:
             if not isinstance(value, list | tuple | set | frozenset):
                 raise TypeError(f"{value!r} is not a list")
             return kind(as_list(value, list))
+
+        return check
+
+    @converter.register_structure_hook_factory(_is_table)
+    def _(wanted: Any) -> Callable[[object, object], object]:
+        as_table: Any = make_mapping_structure_fn(wanted, converter)
+
+        def check(value: object, target: object) -> object:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"{value!r} is not a table")
+            return as_table(value, target)
 
         return check
 

@@ -38,6 +38,7 @@ from crmcore.hooks.plugin import (
     Stopping,
 )
 from crmcore.hooks.privacy import CustomerErased, CustomerExported, Erasure, PrivacyHooks
+from crmcore.hooks.segments import NamedSegment, SegmentHooks, Segments
 from crmcore.hooks.selection import CustomerList, Everyone, IdList, IdRange, Selected, Selection
 from crmcore.hooks.shop import ExchangeRateWanted, ShopHooks
 from crmcore.hooks.tables import Keep, PluginTable
@@ -48,6 +49,7 @@ SPECS = (
     CustomerHooks,
     InteractionHooks,
     LifecycleHooks,
+    SegmentHooks,
     MessageHooks,
     PrivacyHooks,
     TimerHooks,
@@ -60,6 +62,7 @@ class Plugin(
     CustomerHooks,
     InteractionHooks,
     LifecycleHooks,
+    SegmentHooks,
     MessageHooks,
     PrivacyHooks,
     TimerHooks,
@@ -122,6 +125,7 @@ __all__ = [
     "MessagesClaimed",
     "MessagesProposed",
     "Mode",
+    "NamedSegment",
     "Plugin",
     "PluginHooks",
     "PluginTable",
@@ -129,6 +133,8 @@ __all__ = [
     "Refuse",
     "Report",
     "ReportResult",
+    "SegmentHooks",
+    "Segments",
     "Selected",
     "Selection",
     "ShopHooks",

@@ -15,6 +15,7 @@ from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.hooks.fold import Facts, Fold
 from crmcore.hooks.message import Audience
+from crmcore.hooks.segments import Segments
 from crmcore.hooks.selection import Selected
 
 Mode = Literal["live", "rebuild"]
@@ -48,6 +49,10 @@ class Context(Protocol):
     @property
     def actor(self) -> str | None:
         """Who acts, where the shop said so."""
+
+    @property
+    def segments(self) -> Segments:
+        """The named segments, and who is in them."""
 
     def record(self, *drafts: Draft) -> None:
         """
@@ -116,7 +121,9 @@ class Context(Protocol):
         """
         Return the facts that had been recorded before *instant*, with the plugin's debt or not.
 
-        What a plugin's own table holds while it has no debt and nothing came after.
+        What a plugin's own table holds while it has no debt and nothing came after, so ask for
+        it only where `has_debt`, or where the event is late: each instant makes a statement of its
+        own, that is compiled anew, and reads the ledger.
         """
 
     @property
@@ -144,11 +151,32 @@ class Context(Protocol):
                 not after the event's `until`.
         """
 
+    def set_timers(
+        self, key: str, dues: Mapping[int, int], *, missed: Collection[int] = ()
+    ) -> None:
+        """
+        Ask to be called for many customers, at the instant that *dues* has for each one's id.
+
+        What `set_timer` does for each of them, with `catch_up` being `late`, in one statement.
+        *missed* are earlier instants at which it would have been called, had facts of the batch
+        been recorded as they happened: a replay then records up to there first.
+        """
+
     def cancel_timer(self, key: str, customer: int | None = None) -> None:
         """Take back a timer; nothing happens if there is none."""
 
     def find_timer(self, key: str, customer: int | None = None) -> int | None:
         """Return when the timer is due, or None if there is none."""
+
+    def find_note(self, key: str) -> str | None:
+        """Return what the plugin noted under *key*, or None."""
+
+    def set_note(self, key: str, text: str) -> None:
+        """
+        Note something about the whole shop, such as with which settings it was last there.
+
+        Nothing about customers: nobody would erase it. It takes no part in any replay.
+        """
 
     def latest(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -13,6 +13,9 @@ from crmcore.hooks.selection import Selection
 
 if TYPE_CHECKING:
     from crmcore.hooks.context import Context
+
+Outline = tuple[str, int, int, int]
+"""Of an interaction: kind, customer's id, and when it occurred and was recorded."""
 
 
 @frozen
@@ -45,6 +48,20 @@ class InteractionsRecorded:
     size: int
     selection: Selection
     _load: Callable[[], Sequence[Interaction]] = field(repr=False, eq=False)
+    _outline: Callable[[], Iterable[Outline]] | None = field(default=None, repr=False, eq=False)
+
+    def outlines(self) -> Iterable[Outline]:
+        """
+        Return of each the kind, the customer's id, and when it occurred and was recorded.
+
+        In the order of their ids; no `Interaction` is built for that.
+        """
+        if self._outline is not None:
+            return self._outline()
+        return [
+            (each.kind, each.customer_id, each.occurred_instant, each.recorded_instant)
+            for each in self._load()
+        ]
 
     def __iter__(self) -> Iterator[Interaction]:
         return iter(self._load())

@@ -36,6 +36,7 @@ class MessagesProposed:
         purpose: What it is for, such as `news`.
         channel: The name of the channel, such as `email`.
         at: The instant it is about, in microseconds.
+        asks: Whether they ask the customers for something.
     """
 
     customers: FromClause = field(eq=False, repr=False)
@@ -45,6 +46,7 @@ class MessagesProposed:
     purpose: Purpose
     channel: str
     at: int
+    asks: bool = False
 
 
 @frozen(kw_only=True)

@@ -71,7 +71,16 @@ class Report:
 
 @frozen
 class Started:
-    """The application has been assembled and its tables are there."""
+    """
+    The application has been assembled and its tables are there.
+
+    Attributes:
+        has_missed: Whether anything was recorded while the plugin was not there, or acted in
+            shadow while it is not now, or the other way round. Its derived tables are made anew
+            of it; what it would have decided it has to find out.
+    """
+
+    has_missed: bool = False
 
 
 @frozen

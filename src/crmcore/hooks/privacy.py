@@ -51,6 +51,9 @@ class Erasure:
         count: How many there were.
         reason: Why something is kept, as the customer is told; None where it is erased.
         files: Where to look, afterwards, whether anything is left.
+        unverified: What could not be reached, such as a folder that is not there, each in a
+            sentence that says what helps. The erasure is not complete then, and the plugin is
+            asked again when the customer is erased once more.
     """
 
     what: str = field(kw_only=False)
@@ -58,6 +61,7 @@ class Erasure:
     count: int = 0
     reason: str | None = None
     files: tuple[Path, ...] = ()
+    unverified: tuple[str, ...] = ()
 
 
 class PrivacyHooks:
@@ -79,5 +83,6 @@ class PrivacyHooks:
         Let go of what the plugin holds about a customer beyond its tables, such as files.
 
         Rows are treated by their tables' policies, before this is called. If the plugin raises,
-        nothing is erased at all, and the error says why.
+        nothing is erased at all, and the error says why. Who was erased while the plugin was not
+        there, or could not reach something, is erased once more: it is called again then.
         """

@@ -61,6 +61,7 @@ def load_history(
     *,
     kinds: KindRegistry,
     bad_rows: BadRows = "stop",
+    now: int | None = None,
 ) -> History:
     """
     Return what the file says, read to its end before anything is returned.
@@ -69,6 +70,8 @@ def load_history(
         kinds: Against which each row's kind and payload are checked.
         bad_rows: Whether the first row that is not right stops the reading, or is left out with
             all other rows of its interaction, and told of in the history's *problems*.
+        now: The present instant: a row of what is to happen more than a day later is not right.
+            None: whatever the file says is over when it is replayed.
 
     Raises:
         HistoryError: If the file cannot be read, misses a column, or, unless they are skipped,
@@ -78,7 +81,7 @@ def load_history(
     for problem in mapping.problems():
         raise ConfigurationError(f"the mapping: {problem}")
     table = open_table(path, mapping)
-    reading = Reading(mapping, table, kinds, skips=bad_rows == "skip")
+    reading = Reading(mapping, table, kinds, skips=bad_rows == "skip", now=now)
     reading.read()
     drafts = [draft for draft in reading.drafts if draft is not None]
     drafts.sort(key=attrgetter("occurred_at"))

@@ -9,6 +9,7 @@ from hashlib import blake2b
 import attrs
 from attrs import Factory, define, field
 
+from crmcore.domain.clock import check_happened
 from crmcore.domain.interaction import Draft
 from crmcore.domain.kind import KindRegistry
 from crmcore.domain.money import Money
@@ -28,6 +29,8 @@ class Reading:
     table: Table
     kinds: KindRegistry
     skips: bool = field(kw_only=True)
+    now: int | None = field(default=None, kw_only=True)
+    """The present instant, where what is told of has to have happened by it."""
     rows: RowReader = field(init=False)
     drafts: list[Draft | None] = Factory(list)
     lines: list[int] = Factory(list)
@@ -67,6 +70,8 @@ class Reading:
         self.report(problem, line)
 
     def _keep(self, draft: Draft, entry: Entry) -> None:
+        if self.now is not None and draft.occurred_at is not None:
+            check_happened(draft.occurred_at, self.now)
         if entry.undoing and draft.amount is None:
             self.without_amount.add(len(self.drafts))
         self.drafts.append(draft)

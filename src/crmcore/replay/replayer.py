@@ -31,10 +31,9 @@ class Replayed:
 class _CutError(Exception):
     """Something falls due within a batch: it is to be recorded up to there only."""
 
-    def __init__(self, at: int, *, halved: bool = False) -> None:
+    def __init__(self, at: int) -> None:
         super().__init__(at)
         self.at = at
-        self.halved = halved
 
 
 @define
@@ -81,8 +80,8 @@ class Replayer:
                     break
                 except _CutError as cut:
                     end = self._end_of_batch(times, done, cut.at)
-                    if cut.halved:  # the next messages are as near as these, most likely
-                        self._most = max(1, end - done)
+                    # What falls due next is as near as this, most likely, and messages are.
+                    self._most = max(1, end - done)
             done = end
             if self.progress is not None:
                 self.progress(done, len(drafts))
@@ -151,7 +150,7 @@ class Replayer:
                     raise _CutError(min(cuts))
                 if tx.has_sent and first < now:
                     # It was to be said when something happened, not at the end of the batch.
-                    raise _CutError(max(first + 1, times[len(times) // 2]), halved=True)
+                    raise _CutError(max(first + 1, times[len(times) // 2]))
         except _CutError:
             self.clock.instant = before
             raise

@@ -20,6 +20,7 @@ from crmcore.services.starting.assembly import Assembly, Compiled
 
 if TYPE_CHECKING:
     from crmcore.services.messaging.messages import MessageService
+    from crmcore.services.segments.segments import SegmentService
 
 
 P = ParamSpec("P")
@@ -31,6 +32,7 @@ class Late:
     """Services that hooks reach through their context, and that need the runtime themselves."""
 
     messages: MessageService | None = None
+    segments: SegmentService | None = None
 
 
 @frozen(kw_only=True, eq=False)
@@ -62,6 +64,13 @@ class Runtime:
         if self.late.messages is None:
             raise ModeError("messages cannot be sent before the application has been assembled")
         return self.late.messages
+
+    @property
+    def segments(self) -> SegmentService:
+        """Who is in which segment; it is there as soon as the services are."""
+        if self.late.segments is None:
+            raise ModeError("segments cannot be asked for before the application was assembled")
+        return self.late.segments
 
     def acting_name(self, plugin: str) -> str:
         """Return the name under which a plugin records, sends and adds tasks."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from attrs import define, field
-from crmcore_tiering.domain import TIERS
+from crmcore_tiering.tiers import LETTERS
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -119,5 +119,5 @@ class Perks(Plugin):
     @override
     def describe_customer(self, ctx: Context, event: CustomerAsked) -> Mapping[str, Any] | None:
         held = ctx.execute(_ORDERS, customer=event.customer_id)
-        steps = min(held[0][0] // self.step, len(TIERS) - 1) if held else 0
-        return {"perks": f"those of class {TIERS[len(TIERS) - 1 - steps]}"}
+        steps = min(held[0][0] // self.step, len(LETTERS) - 1) if held else 0
+        return {"perks": f"those of class {LETTERS[len(LETTERS) - 1 - steps]}"}

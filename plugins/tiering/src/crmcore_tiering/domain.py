@@ -1,4 +1,4 @@
-"""Tiers: the grades, the borders between them, and what goes on record when a customer moves."""
+"""Tiers decided: the words of a review, and what goes on record when a customer moves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-Scheme = Literal["pareto", "rfm"]
-
-TIERS: Final = ("A", "B", "C")
-"""Best first, so that a better tier sorts before a worse one."""
+Scheme = Literal["pareto", "rfm", "predicted"]
+Basis = Literal["revenue", "margin"]
 
 UNGRADED: Final = "none"
 """Of a customer whom no review has graded yet."""
@@ -18,38 +16,81 @@ TIER_CHANGED: Final = "tier.changed"
 SOURCE: Final = "plugin:tiering"
 """What the core writes as the source of the plugin's decisions."""
 
+OVERRIDE: Final = "override"
+"""The scheme of a tier that staff gave, and no review."""
+
 MILLION: Final = 1_000_000
 
 
 @frozen(kw_only=True)
-class Borders:
+class Rules:
     """
-    Where tiers A and B end, and the band that keeps customers near a border from flapping.
+    What a review graded by.
 
     Attributes:
-        a: Between A and B. Pareto: percent of the revenue; RFM: the score.
-        b: Between B and C.
-        lenience: What is added to a border for customers who are above it, and taken off for
-            those below: the band, with the sign of the direction that is worse.
+        tiers: Their names, best first.
+        borders: Between each tier and the next one: percent of the revenue, or scores.
+        band: How far beyond a border a customer had to be to change tier.
+        basis: What was counted: `revenue`, or the `margin` that is left of it.
+        period_days: Over how many days it was counted; 0: over all time.
+        dwell_days: How long a tier was kept at least.
+        grace_days: How long a customer was warned before a demotion.
     """
 
-    a: int
-    b: int
-    lenience: int
+    tiers: list[str]
+    borders: list[int]
+    band: int
+    basis: str = "revenue"
+    period_days: int = 0
+    dwell_days: int = 0
+    grace_days: int = 0
 
-    def up(self, tier: str) -> int:
-        """Return the border that a customer from below must pass to enter *tier*."""
-        return (self.a if tier == "A" else self.b) - self.lenience
 
-    def down(self, tier: str) -> int:
-        """Return the border that a customer from above must pass to fall into *tier*."""
-        return (self.a if tier == "B" else self.b) + self.lenience
+@frozen(kw_only=True)
+class Cuts:
+    """
+    Where the fifths of a review by RFM began: a value from the n-th on lies in fifth n + 1.
 
-    def passed(self, from_tier: str, to_tier: str) -> int | None:
-        """Return the last border passed on the way; None for a first grading, which has none."""
-        if from_tier == UNGRADED:
-            return None
-        return self.up(to_tier) if to_tier < from_tier else self.down(to_tier)
+    Attributes:
+        recency: Of the latest order, in microseconds: where fifths 2, 3, 4 and 5 began.
+        frequency: Of the number of orders.
+        monetary: Of what counted, in minor units.
+    """
+
+    recency: list[int]
+    frequency: list[int]
+    monetary: list[int]
+
+    def score(self, last_order_at: int, orders: int, net_minor: int) -> int:
+        """Return the score, 3 to 15, that such a customer had in the review."""
+        measures = (
+            (self.recency, last_order_at),
+            (self.frequency, orders),
+            (self.monetary, net_minor),
+        )
+        return sum(1 + sum(value >= cut for cut in cuts) for cuts, value in measures)
+
+
+@frozen(kw_only=True)
+class Forecast:
+    """
+    The models that a review by `predicted` fitted, and what they expect of one customer.
+
+    Attributes:
+        model: Which tells how often somebody buys: `bg_nbd` or `pareto_nbd`.
+        version: Of the plugin whose models these are.
+        horizon_days: How far ahead they looked.
+        purchases: What is expected of the customer within that time.
+        value_minor: What each of these is expected to be worth.
+        parameters: Of both models, by name; times are in days, money in minor units.
+    """
+
+    model: str
+    version: str
+    horizon_days: int
+    purchases: float
+    value_minor: float
+    parameters: dict[str, float]
 
 
 @frozen(kw_only=True)
@@ -59,21 +100,29 @@ class TierChanged:
 
     Attributes:
         from_tier: `none` when it is the first grading.
+        scheme: As it is set; `override` where staff had given the tier.
         position: Pareto: how much of the revenue customers with more revenue bring, in parts per
             million, rounded down; a million while there is no revenue. RFM: the score, 3 to 15,
-            which is the sum of the three quintiles.
+            which is the sum of the three quintiles. Predicted: as Pareto, of what is expected.
         border: The border passed, its band included: percent of the revenue, or a score.
-        orders: Placed less cancelled.
-        net_minor: What the customer spent, less refunds and cancellations.
+        orders: Placed less cancelled, within the period that counts.
+        net_minor: What the customer spent, less refunds and cancellations; where the basis is the
+            margin, less the cost of what they bought, too.
         customers: How many were reviewed: those with a purchase.
         reviewed_at: Microseconds UTC.
+        place: Of the new tier among the shop's: 0 is the best one.
         above_minor: Pareto: what customers with more revenue bring together.
         revenue_minor: Pareto: what all bring; customers below zero count as zero.
-        a_from_minor: Pareto: the least net revenue that stood in tier A, past its band.
-        b_from_minor: Pareto: the same for tier B.
+        a_from_minor: Pareto: the least net revenue that stood in the best tier, past its band.
+        b_from_minor: Pareto: the same for the second tier, where it is not the last.
+        more_from_minor: Pareto: the same for all further ones but the last, where there are any.
         recency: RFM: quintile from 1 to 5, which is the best fifth. Equal customers share it.
         frequency: RFM: of the number of orders.
         monetary: RFM: of the net revenue.
+        rules: What the review graded by, where that was not the default: pareto at 80 and 95, or
+            rfm at 13 and 8, over all revenue, with the bands 2 and 1.
+        cuts: RFM: where the quintiles began.
+        forecast: Predicted: the models, and what they expect of the customer.
     """
 
     from_tier: str
@@ -85,27 +134,42 @@ class TierChanged:
     net_minor: int
     customers: int
     reviewed_at: int
+    place: int = 0
     above_minor: int | None = None
     revenue_minor: int | None = None
     a_from_minor: int | None = None
     b_from_minor: int | None = None
+    more_from_minor: list[int | None] | None = None
     recency: int | None = None
     frequency: int | None = None
     monetary: int | None = None
+    rules: Rules | None = None
+    cuts: Cuts | None = None
+    forecast: Forecast | None = None
 
     def __str__(self) -> str:
         """Say what the numbers mean, as `crm why` shows it."""
+        orders = "1 order" if self.orders == 1 else f"{self.orders} orders"
+        if self.scheme == OVERRIDE:
+            return f"after {orders}: staff had overridden the tier"
+        border = "" if self.border is None else f", past the border of {self.border}"
         if self.scheme == "rfm":
             quintiles = (
                 f"recency {self.recency}, frequency {self.frequency}, monetary {self.monetary}"
             )
-            place = f"score {self.position} of 15 ({quintiles})"
-            border = "" if self.border is None else f", past the border of {self.border}"
-        else:
-            percent = (
-                f"{self.position // (MILLION // 100)}.{self.position // (MILLION // 1000) % 10}"
-            )
-            place = f"customers with more revenue bring {percent} % of it"
-            border = "" if self.border is None else f", past the border of {self.border} %"
-        orders = "1 order" if self.orders == 1 else f"{self.orders} orders"
-        return f"after {orders}: {place}{border}"
+            return f"after {orders}: score {self.position} of 15 ({quintiles}){border}"
+        percent = f"{percent_of(self.position)} %"
+        border = f"{border} %" if border else ""
+        if self.forecast is None:
+            basis = "revenue" if self.rules is None else self.rules.basis
+            return f"after {orders}: customers with more {basis} bring {percent} of it{border}"
+        days, purchases = self.forecast.horizon_days, self.forecast.purchases
+        return (
+            f"after {orders}: {purchases:.2f} purchases expected within {days} days, and "
+            f"customers of whom more is expected bring {percent} of it{border}"
+        )
+
+
+def percent_of(position: int) -> str:
+    """Return parts per million as percent, with one digit, rounded down."""
+    return f"{position // (MILLION // 100)}.{position // (MILLION // 1000) % 10}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -17,8 +18,9 @@ from sqlalchemy import (
     select,
 )
 
-from crmcore_tiering.domain import TIERS, UNGRADED
+from crmcore_tiering.domain import UNGRADED, Forecast
 from crmcore_tiering.tables import Whole
+from crmcore_tiering.tiers import Borders
 
 
 class Grading(NamedTuple):
@@ -37,26 +39,38 @@ class Grading(NamedTuple):
     recency: int | None
     frequency: int | None
     monetary: int | None
+    since: int | None = None
+    more_from_minor: tuple[int | None, ...] = ()
+    forecast: Forecast | None = None
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Grading:
+        """Return a row of `changes`, whose last columns are the borders of further tiers."""
+        return cls._make((*row[:_FIXED], tuple(row[_FIXED:]), None))
 
 
-def border_met(
-    held: ColumnElement[str], border: int, lenience: int, *, above: str
-) -> ColumnElement[int]:
+_FIXED = Grading._fields.index("more_from_minor")
+
+
+def least_of(number: int) -> str:
+    """Return the name of the column for the least worth in tier *number*, 0 for the best."""
+    return ("a_from_minor", "b_from_minor")[number] if number < 2 else f"from_minor_{number}"
+
+
+def border_met(held: ColumnElement[str], borders: Borders, number: int) -> ColumnElement[int]:
     """
-    Return the border as a customer who holds the tier *held* meets it.
+    Return the border after tier *number* as a customer who holds the tier *held* meets it.
 
-    Args:
-        held: NULL for a customer without a tier, who meets the plain border.
-        border: The plain border.
-        lenience: As in `Borders`.
-        above: The lowest tier above the border; who holds it or a better one is kept longer.
+    Who has no tier, or one that the shop has no more, meets the plain border.
     """
+    above, below = borders.tiers[: number + 1], borders.tiers[number + 1 :]
+    plain, lenience = borders.plain[number], borders.lenience
     return case(
-        (held.is_(None), border), (held <= above, border + lenience), else_=border - lenience
+        (held.in_(above), plain + lenience), (held.in_(below), plain - lenience), else_=plain
     )
 
 
-def changes(graded: FromClause) -> Select[Any]:
+def changes(graded: FromClause, borders: Borders) -> Select[Any]:
     """
     Return those of *graded* who change tier, as rows of `Grading`, by customer.
 
@@ -64,6 +78,7 @@ def changes(graded: FromClause) -> Select[Any]:
     nothing new. That instant is the parameter `at`.
     """
     row = graded.c
+    names = (*Grading._fields[6:_FIXED], *map(least_of, range(2, len(borders.plain))))
     return (
         select(
             row.customer_id,
@@ -75,7 +90,7 @@ def changes(graded: FromClause) -> Select[Any]:
             *(
                 # PostgreSQL adds 64-bit integers up to numeric.
                 cast(row[name] if name in row else null(), Whole)
-                for name in Grading._fields[6:]
+                for name in names
             ),
         )
         .where(
@@ -86,7 +101,6 @@ def changes(graded: FromClause) -> Select[Any]:
     )
 
 
-def tier_of(in_a: ColumnElement[bool], in_b: ColumnElement[bool]) -> ColumnElement[str]:
-    """Return A, B or C by the conditions of the two better ones."""
-    best, middle, last = TIERS
-    return case((in_a, best), (in_b, middle), else_=last)
+def tier_of(borders: Borders, reached: Sequence[ColumnElement[bool]]) -> ColumnElement[str]:
+    """Return the first tier whose condition holds; the last tier has none."""
+    return case(*zip(reached, borders.tiers, strict=False), else_=borders.tiers[-1])

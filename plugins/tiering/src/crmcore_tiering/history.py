@@ -2,122 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
-    Table,
-    Text,
-    UpdateBase,
     and_,
+    case,
     cast,
     func,
+    literal,
+    null,
     or_,
     select,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnClause, literal_column
-from sqlalchemy.sql.functions import FunctionElement
 
-from crmcore import Facts, Fold
-from crmcore.hooks.fold import Insert
-from crmcore_tiering.domain import SOURCE, TIER_CHANGED
-from crmcore_tiering.tables import Whole, tier, tier_change
-
-
-class json_field(FunctionElement[str]):  # noqa: N801 - named as it is called in SQL
-    """The field of a JSON object that stands in a column of text, as text or number."""
-
-    type = Text()
-    inherit_cache = True
-
-
-@compiles(json_field, "sqlite")
-def _sqlite(element: json_field, compiler: Any, **options: Any) -> str:
-    column, name = element.clauses
-    return f"json_extract({compiler.process(column, **options)}, '$.{name.name}')"
-
-
-@compiles(json_field, "postgresql")
-def _postgresql(element: json_field, compiler: Any, **options: Any) -> str:
-    column, name = element.clauses
-    field = f"{compiler.process(column, **options)}::json ->> '{name.name}'"
-    return f'(({field}) COLLATE "C")'
+from crmcore_tiering.domain import OVERRIDE, SOURCE, TIER_CHANGED
+from crmcore_tiering.fields import text_field, whole_field
+from crmcore_tiering.latest import By, Latest
+from crmcore_tiering.overrides import TIER_OVERRIDDEN
+from crmcore_tiering.tables import Whole, Words, tier, tier_change
 
 
 def _decided(interactions: FromClause) -> Select[Any]:
-    """Return the decided tiers, one row per interaction."""
+    """Return the decided tiers, one row per interaction: by a review, or by staff."""
     row = interactions.c
+    by_staff = row.kind == TIER_OVERRIDDEN
 
     def text(name: str) -> ColumnElement[str]:
-        field: ColumnClause[str] = literal_column(name)
-        return json_field(row.payload, field)
+        return text_field(row.payload, name)
 
     def whole(name: str) -> ColumnElement[int]:
-        return cast(text(name), Whole)
+        return whole_field(row.payload, name)
 
     return select(
         row.customer_id,
         row.occurred_at.label("since"),
-        text("to_tier").label("tier"),
-        text("from_tier").label("from_tier"),
-        text("scheme").label("scheme"),
-        whole("position").label("position"),
-        whole("a_from_minor").label("a_from_minor"),
-        whole("b_from_minor").label("b_from_minor"),
-        row.caused_by,
-        row.source_key,
-    ).where(row.kind == TIER_CHANGED, row.source == SOURCE)
+        case((by_staff, text("tier")), else_=text("to_tier")).label("tier"),
+        # What staff had before them depends on what came first, which a fold must not ask.
+        case((by_staff, literal(OVERRIDE)), else_=text("from_tier")).label("from_tier"),
+        case((by_staff, literal(OVERRIDE)), else_=text("scheme")).label("scheme"),
+        case((by_staff, 0), else_=whole("position")).label("position"),
+        # Of one instant, what staff say goes before what a review found.
+        case((by_staff, -1), else_=func.coalesce(whole("place"), 0)).label("place"),
+        case((by_staff, cast(null(), Whole)), else_=whole("a_from_minor")).label("a_from_minor"),
+        case((by_staff, cast(null(), Whole)), else_=whole("b_from_minor")).label("b_from_minor"),
+        case((by_staff, cast(null(), Words)), else_=text("more_from_minor")).label(
+            "more_from_minor"
+        ),
+        case((by_staff, row.interaction_id), else_=row.caused_by).label("caused_by"),
+        case((by_staff, row.source_key)).label("override_key"),
+    ).where(or_(by_staff, and_(row.kind == TIER_CHANGED, row.source == SOURCE)))
 
 
-def _latest(interactions: FromClause, names: Sequence[str], *, of_each: int) -> Select[Any]:
-    """
-    Return the columns *names* of the latest decided tier for each value of the first *of_each*.
-
-    These are the customer, or the customer and the instant. Only customers who were merged have
-    two tiers of one instant: the better one stays, and the rest is for a total order.
-    """
-    decided = _decided(interactions).subquery("decided")
-    row = decided.c
-    place = func.row_number().over(
-        partition_by=[row[name] for name in names[:of_each]],
-        order_by=(row.since.desc(), row.tier, row.position, row.source_key),
-    )
-    numbered = select(decided, place.label("place")).subquery("numbered")
-    return select(*(numbered.c[name] for name in names)).where(numbered.c.place == 1)
+# Only customers who were merged have two tiers of one instant: the better one stays.
+_ORDER: Final = (
+    By("since", descending=True),
+    By("place"),
+    By("tier"),
+    By("position"),
+    By("override_key", blank=""),
+)
+_PRESENT: Final = Latest(tier, _decided, _ORDER)
 
 
 def present_tiers(interactions: FromClause) -> Select[Any]:
     """Return the rows of the table of present tiers as these interactions alone make them."""
-    return _latest(interactions, tier.c.keys(), of_each=1)
+    return _PRESENT.of(interactions)
 
 
-def _replaces(new: Any, old: Any) -> ColumnElement[bool]:
-    return or_(
-        new.since > old.since,
-        and_(new.since == old.since, new.tier < old.tier),
-        and_(new.since == old.since, new.tier == old.tier, new.position < old.position),
-    )
-
-
-def _fold_into(table: Table) -> Fold:
-    names = [column.name for column in table.columns]
-    key = [column.name for column in table.primary_key.columns]
-
-    def build(facts: Facts, insert: Insert) -> UpdateBase:
-        new = insert(table).from_select(names, _latest(facts.interactions, names, of_each=len(key)))
-        statement: UpdateBase = new.on_conflict_do_update(
-            index_elements=key,
-            set_={name: new.excluded[name] for name in names if name not in key},
-            where=_replaces(new.excluded, table.c),
-        )
-        return statement
-
-    return Fold(build)
-
-
-PRESENT_TIERS: Final = _fold_into(tier)
-TIER_CHANGES: Final = _fold_into(tier_change)
+PRESENT_TIERS: Final = _PRESENT.fold()
+TIER_CHANGES: Final = Latest(tier_change, _decided, _ORDER).fold()

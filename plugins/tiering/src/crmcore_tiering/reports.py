@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import attrs
 from sqlalchemy import Executable, FromClause, case, distinct, func, select
 
 from crmcore import Context, Curve, Report, ReportResult
-from crmcore_tiering.domain import TIERS, UNGRADED
-from crmcore_tiering.tables import tier, tier_change, total
+from crmcore_tiering.domain import OVERRIDE, UNGRADED
+from crmcore_tiering.margin import uncosted
+from crmcore_tiering.reviews import Reviews
+from crmcore_tiering.tables import tier, tier_change, total, warning
+from crmcore_tiering.tiers import LETTERS, Tier
 from crmcore_tiering.totals import with_purchase, worth
+from crmcore_tiering.warned import open_warnings
 
 POINTS: Final = 100
 A_PERCENT: Final = 80
@@ -85,7 +90,8 @@ _MOVES: Final = select(
     func.count(),
     func.count(case((tier_change.c.from_tier == UNGRADED, 1))),
     func.count(distinct(tier_change.c.since)),
-)
+).where(tier_change.c.scheme != OVERRIDE)
+_WARNED: Final = open_warnings(warning, tier)
 
 
 def gini(stretches: Sequence[Stretch]) -> float | None:
@@ -142,6 +148,12 @@ CAPTIONS: Final = {
     "first_gradings": "customers graded for the first time",
     "tier_changes": "moves from one tier to another",
 }
+_CAPTIONS_OF_MORE: Final = {
+    "cost_minor": "cost of what was bought, where it is known, in minor units",
+    "without_cost_minor": "net revenue of which no cost is known, in minor units",
+    "warned": "customers who are warned of losing their tier",
+    "models": "what the models found, or why they did not settle",
+}
 
 
 def _headline(figures: Mapping[str, Any]) -> str:
@@ -155,7 +167,7 @@ def _headline(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _run(ctx: Context) -> ReportResult:
+def _run(ctx: Context, names: Sequence[str] = LETTERS) -> ReportResult:
     # PostgreSQL adds 64-bit integers up to numeric, hence int().
     stretches = [Stretch(*map(int, row)) for row in ctx.execute(_CONCENTRATION)]
     revenue = sum(s.worth_minor for s in stretches)
@@ -171,7 +183,7 @@ def _run(ctx: Context) -> ReportResult:
         ),
         "gini": gini(stretches),
         "a_customers": sum(s.a_customers for s in stretches),
-        "tiers": {name: tiers.get(name, 0) for name in TIERS},
+        "tiers": {name: tiers.get(name, 0) for name in names},
         "reviews": reviews,
         "first_gradings": gradings,
         "tier_changes": changes - gradings,
@@ -182,6 +194,32 @@ def _run(ctx: Context) -> ReportResult:
         captions=CAPTIONS,
         headline=_headline(figures),
     )
+
+
+def _more(ctx: Context, reviews: Reviews) -> dict[str, Any]:
+    """Return the figures of what the shop has set beyond the defaults."""
+    method, figures = reviews.method, dict[str, Any]()
+    if method.basis == "margin":
+        facts = ctx.facts_until(ctx.clock.now() + 1)
+        ((cost, unknown),) = ctx.execute(uncosted(facts))
+        figures |= {"cost_minor": int(cost), "without_cost_minor": int(unknown)}
+    if reviews.demotions.grace_days:
+        figures["warned"] = len(ctx.execute(_WARNED))
+    if method.predictor is not None:
+        figures["models"] = method.predictor.told(ctx)
+    return figures
+
+
+def report_of(reviews: Reviews, tiers: Mapping[str, Tier]) -> Report:
+    """Return the report of a shop with these tiers and rules."""
+
+    def run(ctx: Context) -> ReportResult:
+        found = _run(ctx, list(tiers))
+        more = _more(ctx, reviews)
+        captions = {**CAPTIONS, **{name: _CAPTIONS_OF_MORE[name] for name in more}}
+        return attrs.evolve(found, figures={**found.figures, **more}, captions=captions)
+
+    return attrs.evolve(REPORT, run=run)
 
 
 REPORT: Final = Report(

@@ -46,6 +46,8 @@ tier = Table(
     Column("since", Whole, nullable=False),
     Column("scheme", Words, nullable=False),
     Column("position", Whole, nullable=False),  # when it was given; see TierChanged
+    Column("place", Whole, nullable=False),  # among the shop's tiers: 0 is the best
+    Column("override_key", Words),  # the source's key, where staff gave it
     Column("caused_by", Whole),
 )
 
@@ -58,12 +60,38 @@ tier_change = Table(
     Column("from_tier", Words, nullable=False),
     Column("scheme", Words, nullable=False),
     Column("position", Whole, nullable=False),
+    Column("place", Whole, nullable=False),
+    Column("override_key", Words),
     Column("a_from_minor", Whole),
     Column("b_from_minor", Whole),
+    Column("more_from_minor", Words),  # of further tiers: a list as JSON
     Column("caused_by", Whole),
     PrimaryKeyConstraint("customer_id", "since"),
     Index("crm_tiering_tier_change_since", "since", "customer_id"),
     sqlite_with_rowid=False,
+)
+
+override = Table(
+    "crm_tiering_override",
+    metadata,
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("since", Whole, nullable=False),
+    Column("tier", Words),  # NULL: it was ended before its time
+    Column("until_day", Words),  # the last day it is for, as ISO text
+    Column("owner", Words),
+    Column("override_key", Words),
+    Column("caused_by", Whole),
+)
+
+warning = Table(
+    "crm_tiering_warning",
+    metadata,
+    Column("customer_id", Whole, primary_key=True, autoincrement=False),
+    Column("since", Whole, nullable=False),
+    Column("is_open", Whole, nullable=False),  # 0: the tier was kept
+    Column("tier", Words, nullable=False),
+    Column("due_at", Whole, nullable=False),
+    Column("gap_minor", Whole),  # NULL: money alone does not keep the tier
 )
 
 
@@ -85,6 +113,6 @@ tier_history: Final = _history()
 """One row per tier a customer ever had, with when it began and ended (NULL while it lasts)."""
 
 TABLES: Final = tuple(
-    PluginTable(table, derived=True, merge="recompute", erase="delete")
-    for table in (total, tier, tier_change)
+    PluginTable(table, derived=True, merge="recompute", erase="delete", personal=())
+    for table in (total, tier, tier_change, override, warning)
 )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Select, UpdateBase, case, cast, func, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    UpdateBase,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+)
 
 from crmcore import Facts, Fold
 from crmcore.hooks.fold import Insert
@@ -12,7 +22,14 @@ from crmcore_tiering.tables import Whole, total
 
 PLACED: Final = "order.placed"
 CANCELLED: Final = "order.cancelled"
-ORDER_KINDS: Final = (PLACED, CANCELLED, "order.refunded")
+REFUNDED: Final = "order.refunded"
+RETURNED: Final = "order.returned"
+ORDER_KINDS: Final = (PLACED, CANCELLED, REFUNDED)
+COUNTED_KINDS: Final = (*ORDER_KINDS, RETURNED)
+"""The kinds that tell what a customer brings; a return tells of cost alone."""
+
+COUNTED_FROM: Final = "counted_from"
+"""The parameter with the instant from which on `totals_within` counts."""
 
 
 def totals_of(interactions: FromClause) -> Select[Any]:
@@ -31,6 +48,31 @@ def totals_of(interactions: FromClause) -> Select[Any]:
             func.max(placed_at).label("last_order_at"),
         )
         .where(row.kind.in_(ORDER_KINDS))
+        .group_by(row.customer_id)
+    )
+
+
+def totals_within(interactions: FromClause, amount: ColumnElement[int]) -> Select[Any]:
+    """
+    Return the same rows, of which orders and *amount* count from an instant on.
+
+    That instant is the parameter `counted_from`. Who placed an order before it is there as well,
+    with nothing: they have to be graded, too.
+    """
+    row = interactions.c
+    counts = row.occurred_at >= bindparam(COUNTED_FROM, type_=Whole)
+    placed_at = case((row.kind == PLACED, row.occurred_at))
+    return (
+        select(
+            row.customer_id,
+            func.sum(
+                case((~counts, 0), (row.kind == PLACED, 1), (row.kind == CANCELLED, -1), else_=0)
+            ).label("orders"),
+            cast(func.sum(case((counts, amount), else_=0)), Whole).label("net_minor"),
+            func.min(placed_at).label("first_order_at"),
+            func.max(placed_at).label("last_order_at"),
+        )
+        .where(row.kind.in_(COUNTED_KINDS))
         .group_by(row.customer_id)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from crmcore.domain.segments.dependencies import kinds_asked
 from crmcore.domain.segments.names import Names
@@ -81,3 +81,39 @@ def _of_facts(facts: FactsOf, kinds: frozenset[str] | set[str], oracle: Oracle) 
             yield each.occurred_at
             if facts.window is not None:
                 yield each.occurred_at + facts.window.microseconds
+
+
+def delays(condition: Condition, names: Names) -> dict[str, frozenset[int]]:
+    """
+    Return how long after a fact of each kind the answer may change, in microseconds.
+
+    At 0 it is the fact itself, which may lie ahead. The least of those that have not passed is
+    never later than the next flip of who has these facts, their traits aside; it may be earlier,
+    as all facts of a kind are taken for those that are meant.
+    """
+    found: dict[str, set[int]] = {}
+
+    def add(kinds: Iterable[str], *lengths: int | None) -> None:
+        for kind in kinds:
+            known = found.setdefault(kind, {0})
+            known.update(length for length in lengths if length is not None)
+
+    for leaf in leaves(condition):
+        match leaf:
+            case InSegment(name):
+                for kind, lengths in delays(names.segments[name], names).items():
+                    add([kind], *lengths)
+            case Count() | Sum():
+                add(kinds_asked(leaf, names), _window(leaf.facts))
+            case When() | DaysSince():
+                add(kinds_asked(leaf, names), _window(leaf.facts), *boundaries(leaf))
+            case Sequence(steps, within, but_not):
+                for step in steps:
+                    add(names.family(step.name).marked, _window(step))
+                if but_not:
+                    add(names.family(steps[-2].name).marked, within.microseconds)
+    return {kind: frozenset(lengths) for kind, lengths in found.items()}
+
+
+def _window(facts: FactsOf) -> int | None:
+    return None if facts.window is None else facts.window.microseconds

@@ -16,10 +16,12 @@ from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp, skip_after
 from crmcore.errors import ModeError
 from crmcore.hooks import Audience, Facts, Fold, Mode, Plugin, Selected
+from crmcore.services.context import PluginContext, decided_about, task_about
 from crmcore.services.recording.folds import facts_recorded_before, own_source
 from crmcore.services.runtime import Runtime
+from crmcore.services.segments.view import SegmentsView
 from crmcore.services.staff.tasks import checked
-from crmcore.services.unit import PluginContext, Unit, decided_about, task_about
+from crmcore.services.unit import Unit
 
 T = TypeVar("T")
 
@@ -61,6 +63,12 @@ class OutsideContext:
     @property
     def has_debt(self) -> bool:
         return self._read(lambda ctx: ctx.has_debt)
+
+    @property
+    def segments(self) -> SegmentsView:
+        return SegmentsView(
+            self._runtime.segments, lambda: self._runtime.database.begin(read_only=True)
+        )
 
     def record(self, *drafts: Draft) -> None:
         for draft in drafts:  # what is not right is said where the plugin can be told
@@ -109,6 +117,17 @@ class OutsideContext:
         self._acts.append(
             lambda ctx: ctx.set_timer(key, due, customer, catch_up=catch_up, grace=grace)
         )
+
+    def set_timers(
+        self, key: str, dues: Mapping[int, int], *, missed: Collection[int] = ()
+    ) -> None:
+        self._acts.append(lambda ctx: ctx.set_timers(key, dues, missed=missed))
+
+    def find_note(self, key: str) -> str | None:
+        return self._read(lambda ctx: ctx.find_note(key))
+
+    def set_note(self, key: str, text: str) -> None:
+        self._acts.append(lambda ctx: ctx.set_note(key, text))
 
     def cancel_timer(self, key: str, customer: int | None = None) -> None:
         self._acts.append(lambda ctx: ctx.cancel_timer(key, customer))

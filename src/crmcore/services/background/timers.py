@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -100,6 +100,17 @@ def set_timer(
     late = skip_after(due, catch_up, grace)
     connection.insert_rows(
         statement, [(plugin, key, customer or NOBODY, due, due, 0, None, catch_up, late)]
+    )
+
+
+def set_timers(connection: Connection, plugin: str, key: str, dues: Mapping[int, int]) -> None:
+    """Set a timer of one key for many customers, or set it anew."""
+    statement = connection.database.once(
+        "set timer", lambda: connection.database.portable.replace(timer)
+    )
+    connection.insert_rows(
+        statement,
+        [(plugin, key, each, due, due, 0, None, "late", None) for each, due in dues.items()],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -28,6 +29,7 @@ from crmcore.services.privacy.late_facts import LateFacts
 from crmcore.services.recording.encoding import Encoded
 from crmcore.services.recording.ledger import COLUMNS, Batch
 from crmcore.services.recording.lifecycle import LifecycleService
+from crmcore.services.recording.repeated import warn_of_difference
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -35,6 +37,7 @@ MOST_ROUNDS: Final = 8
 _ID, _KIND, _CUSTOMER, _SOURCE = (
     COLUMNS.index(c) for c in ("interaction_id", "kind", "customer_id", "source")
 )
+_outline = itemgetter(*map(COLUMNS.index, ("kind", "customer_id", "occurred_at", "recorded_at")))
 
 
 class RoundsError(CrmError):
@@ -53,7 +56,7 @@ class Recorder:
         self._runtime = runtime
         self._dispatcher = dispatcher
         self._lifecycles = lifecycles
-        self._consents = ConsentService(runtime)
+        self.consents = ConsentService(runtime)
         self._late_facts = LateFacts(runtime)
         self._bounces = bounces.BounceService(runtime)
         of = runtime.assembly.of
@@ -69,11 +72,20 @@ class Recorder:
         if self._prepares:
             drafts = [self._dispatcher.prepare(unit, draft) for draft in drafts]
         encode = self._runtime.ledger.encode
-        # Kept by nobody: what is encoded is gone before lifecycles and plugins follow.
-        batch = self._append(unit, [encode(draft) for draft in drafts])
+        if len(drafts) == 1:
+            batch = self._record_one(unit, encode(drafts[0]))
+        else:
+            # Kept by nobody: what is encoded is gone before lifecycles and plugins follow.
+            batch = self._append(unit, [encode(draft) for draft in drafts])
         self.spread(unit, batch)
         if unit.forgotten:
             self._late_facts.tidy(unit)
+        return batch
+
+    def _record_one(self, unit: Unit, encoded: Encoded) -> Batch:
+        batch = self._append(unit, [encoded])
+        if not batch.new:
+            warn_of_difference(self._runtime, unit.connection, encoded, batch.ids[0])
         return batch
 
     def spread(self, unit: Unit, batch: Batch | None, changed: Sequence[StageChanged] = ()) -> None:
@@ -151,7 +163,7 @@ class Recorder:
         is_followed = not (encoded and is_shadow(encoded[0].draft.source))
         says_consent = is_followed and concerns(encoded)
         if says_consent:
-            encoded = self._consents.completed(unit, encoded)
+            encoded = self.consents.completed(unit, encoded)
         says_bounces = is_followed and bounces.concerns(encoded)
         if says_bounces:
             self._bounces.lock(unit, encoded)
@@ -170,7 +182,7 @@ class Recorder:
         if unit.opening.erasures:
             batch = self._late_facts.settle(unit, batch)
         if says_consent:
-            self._consents.follow(unit, batch.new)
+            self.consents.follow(unit, batch.new)
         if says_bounces:
             self._bounces.follow(unit, batch.new)
         return batch
@@ -262,6 +274,7 @@ class Recorder:
             size=len(rows),
             selection=selection,
             load=lambda: [as_interaction(row) for row in rows],
+            outline=lambda: map(_outline, rows),
         )
 
     def _debtors(self, unit: Unit, customers: Collection[int]) -> dict[str, set[int]]:

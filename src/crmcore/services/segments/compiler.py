@@ -60,7 +60,6 @@ from crmcore.services.segments.measures import (
     Measure,
     Measures,
     ago,
-    is_live,
     is_of,
 )
 
@@ -82,13 +81,18 @@ class Compiler:
         """Return the same for the customers in the parameter `customers`, a JSON list of ids."""
         return _Building(self.names, self.portable, [condition], restricted=True).members()
 
-    def flags(self, conditions: Sequence[Condition], *, restricted: bool = False) -> Select[Any]:
+    def flags(
+        self, conditions: Sequence[Condition], *, restricted: bool = False, as_known: bool = False
+    ) -> Select[Any]:
         """
         Return a row for each customer: the id, and for each tree whether they are in it.
 
-        What several of them ask of the ledger is asked once.
+        What several of them ask of the ledger is asked once. If *as_known*, only facts count that
+        were recorded before the parameter `known_before`.
         """
-        return _Building(self.names, self.portable, conditions, restricted=restricted).flags()
+        return _Building(
+            self.names, self.portable, conditions, restricted=restricted, as_known=as_known
+        ).flags()
 
 
 @define(eq=False)
@@ -97,6 +101,7 @@ class _Building:
     portable: Portable
     conditions: Sequence[Condition]
     restricted: bool = field(default=False, kw_only=True)
+    as_known: bool = field(default=False, kw_only=True)
     _wanted: dict[Measure, Lines] = field(factory=dict, init=False)
     """What is asked of the ledger, and what a line of those facts must be."""
     _measures: dict[Lines, Measures] = field(factory=dict, init=False)
@@ -107,7 +112,9 @@ class _Building:
     _aliases: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._matching = Matching(names=self.names, restricted=self.restricted)
+        self._matching = Matching(
+            names=self.names, restricted=self.restricted, as_known=self.as_known
+        )
         for each in self.conditions:
             self._collect(each)
         self._share_out()
@@ -321,7 +328,7 @@ class _Building:
         rows = interaction.alias(f"step_{self._aliases}")
         meant = [
             is_of(self.names.family(facts.name).marked, rows),
-            is_live(rows),
+            *self._matching.counting(rows),
             rows.c.occurred_at <= NOW,
         ]
         if facts.window is not None:

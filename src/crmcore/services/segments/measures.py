@@ -32,6 +32,7 @@ from crmcore.persistence.schema import Whole
 
 NOW: Final[ColumnElement[int]] = bindparam("now", type_=Whole)
 COMPARE: Final[dict[str, Any]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+KNOWN: Final[ColumnElement[int]] = bindparam("known_before", type_=Whole)
 CUSTOMERS: Final = "customers"
 """The parameter with the customers that a statement is restricted to, as `json_list` has them."""
 
@@ -63,6 +64,11 @@ def is_live(facts: FromClause) -> ColumnElement[bool]:
     return or_(facts.c.origin == "observed", start != SHADOW)
 
 
+def counting(rows: FromClause, *, as_known: bool) -> list[ColumnElement[bool]]:
+    """Return what makes a fact count: it is live, and if so asked, was known by then."""
+    return [is_live(rows), *([rows.c.recorded_at < KNOWN] if as_known else [])]
+
+
 def is_of(kinds: Iterable[str], facts: FromClause) -> ColumnElement[bool]:
     listed = sorted(kinds)
     return facts.c.kind == listed[0] if len(listed) == 1 else facts.c.kind.in_(listed)
@@ -76,10 +82,16 @@ class Matching:
     Attributes:
         restricted: Whether only some customers' facts are read, so that lines are looked up one
             by one.
+        as_known: Whether only facts count that were recorded before the parameter `known_before`.
     """
 
     names: Names
     restricted: bool
+    as_known: bool = False
+
+    def counting(self, rows: FromClause) -> list[ColumnElement[bool]]:
+        """Return what makes a fact count at all."""
+        return counting(rows, as_known=self.as_known)
 
     def kinds(self, measure: Measure) -> frozenset[str]:
         """Return the kinds that a measure is made of."""
@@ -177,7 +189,9 @@ class Measures:
             self._expression(measure, kinds, widest, common).label(name)
             for measure, name in self._wanted.items()
         ]
-        found = select(rows.c.customer_id, *columns).where(is_of(kinds, rows), is_live(rows))
+        found = select(rows.c.customer_id, *columns).where(
+            is_of(kinds, rows), *self.matching.counting(rows)
+        )
         if common is not None:
             found = found.where(*self.matching.conditions(common, rows))
         if widest is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from attrs import define, field
 
 from crmcore.domain.segments.dependencies import dependencies
 from crmcore.domain.segments.names import Names
+from crmcore.domain.segments.oracle import Known, Oracle
 from crmcore.domain.segments.parser import parse
 from crmcore.domain.segments.segment import Segment
 from crmcore.domain.segments.tree import Condition, InSegment, leaves
@@ -49,15 +51,47 @@ class Registry:
         _check_size(checked, self.names)
         return Segment(condition=checked, dependencies=dependencies(checked, self.names))
 
+    def moving(self) -> list[str]:
+        """Return the names of the segments that read a trait which time alone may change."""
+        moving = self.names.moving
+        return [n for n, each in self.segments.items() if each.dependencies.traits & moving]
+
+    def of_strangers(self) -> list[str]:
+        """Return the names of the segments that hold for who has no facts and no traits."""
+        stranger = Oracle(self.names, Known(), 0)
+        return [n for n, each in self.segments.items() if stranger.holds(each.condition)]
+
+    def refuse(self, name: object) -> NoReturn:
+        """
+        Raise for a name that no segment has.
+
+        Raises:
+            SegmentError: Always; with the nearest name.
+        """
+        self.names.segment(str(name), None, None)
+        raise SegmentError(f"{name!r} is no name of a segment; a text is expected")
+
+    def fingerprint(self, name: str) -> str:
+        """Return a hash of a segment's tree, of its kinds, and of the segments within it."""
+        segment = self.segments[name]
+        within = {each.name for each in leaves(segment.condition) if isinstance(each, InSegment)}
+        told = [str(segment), *sorted(segment.dependencies.kinds)]
+        told += [self.fingerprint(each) for each in sorted(within)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
     def changed_by(self, kinds: Iterable[str]) -> list[str]:
         """Return the names of the segments that interactions of *kinds* can change."""
         kinds = set(kinds)
         return [name for name, each in self.segments.items() if each.dependencies.can_change(kinds)]
 
 
-def parsed(given: Mapping[str, str | Condition]) -> dict[str, Condition]:
+def parsed(
+    given: Mapping[str, str | Condition], owners: Mapping[str, str] | None = None
+) -> dict[str, Condition]:
     """
     Return the trees of named segments; names within them are not looked up yet.
+
+    *owners* are the plugins that bring some of them.
 
     Raises:
         ConfigurationError: Says which segment is not right, and where in its text.
@@ -65,20 +99,32 @@ def parsed(given: Mapping[str, str | Condition]) -> dict[str, Condition]:
     found = {}
     for name, asked in given.items():
         if not _NAME.match(str(name)):
+            brought = f" by plugin {owners[name]!r}" if owners and name in owners else ""
             raise ConfigurationError(
-                f"a segment is named {name!r}; a letter, and letters, digits, _ and - after it, "
-                "are expected"
+                f"a segment is named {name!r}{brought}; a letter, and letters, digits, _ and - "
+                "after it, are expected"
             )
         try:
             found[name] = parse(asked) if isinstance(asked, str) else asked
         except SegmentError as error:
-            raise ConfigurationError(f"segment {name!r}: {error}") from error
+            raise _wrong(name, owners, error) from error
     return found
 
 
-def registry(names: Names, given: Mapping[str, str | Condition]) -> Registry:
+def _wrong(name: str, owners: Mapping[str, str] | None, error: SegmentError) -> ConfigurationError:
+    of = f" of plugin {owners[name]!r}" if owners and name in owners else ""
+    return ConfigurationError(f"segment {name!r}{of}: {error}")
+
+
+def registry(
+    names: Names,
+    given: Mapping[str, str | Condition],
+    owners: Mapping[str, str] | None = None,
+) -> Registry:
     """
     Check all segments in `names.segments`, which were parsed from *given*, and return them.
+
+    *owners* are the plugins that bring some of them.
 
     Raises:
         ConfigurationError: Says which segment is not right; of those within each other, the way
@@ -91,7 +137,7 @@ def registry(names: Names, given: Mapping[str, str | Condition]) -> Registry:
         try:
             trees[name] = check(tree, names, asked if isinstance(asked, str) else None)
         except SegmentError as error:
-            raise ConfigurationError(f"segment {name!r}: {error}") from error
+            raise _wrong(name, owners, error) from error
     sound: set[str] = set()
     for name in trees:
         _check_cycle(trees, [name], sound)
@@ -100,7 +146,7 @@ def registry(names: Names, given: Mapping[str, str | Condition]) -> Registry:
         try:
             _check_size(tree, names)
         except SegmentError as error:
-            raise ConfigurationError(f"segment {name!r}: {error}") from error
+            raise _wrong(name, owners, error) from error
         segments[name] = Segment(condition=tree, name=name, dependencies=dependencies(tree, names))
     return Registry(names, segments)
 

@@ -20,7 +20,7 @@ from crmcore.domain.message import Channel
 from crmcore.domain.shadow import SHADOW_KINDS
 from crmcore.domain.trait import Trait
 from crmcore.errors import ConfigurationError, PluginError, nearest
-from crmcore.hooks import SPECS, Plugin, PluginTable, Report
+from crmcore.hooks import SPECS, NamedSegment, Plugin, PluginTable, Report
 from crmcore.persistence.tables import metadata
 from crmcore.services.privacy.personal_rows import PersonalTable
 from crmcore.services.starting.promises import check_promise
@@ -28,7 +28,7 @@ from crmcore.services.starting.promises import check_promise
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-N = TypeVar("N", Lifecycle, Trait[Any], Report, Scheme, Channel)
+N = TypeVar("N", Lifecycle, Trait[Any], Report, Scheme, Channel, NamedSegment)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 RESERVED = frozenset(
@@ -95,6 +95,8 @@ class Assembly:
         schemes, _ = self._collect(Plugin.register_identifiers, Scheme, SCHEMES.values())
         self.schemes = SchemeRegistry(schemes.values(), identity)
         self.reports, _ = self._collect(Plugin.register_reports, Report)
+        self.segments, self.segment_owners = self._collect(Plugin.register_segments, NamedSegment)
+        """The segments that plugins bring, and the plugin that brings each."""
         self.channels, carriers = self._collect(Plugin.register_channels, Channel)
         by_name = {plugin.name: plugin for plugin in self.plugins}
         self.carriers = {channel: by_name[name] for channel, name in carriers.items()}
@@ -139,7 +141,7 @@ class Assembly:
         for plugin, register in self.of(spec):
             for item in _listed(plugin, register, wanted):
                 if item.name in found:
-                    what = f"the {wanted.__name__.lower()}"
+                    what = f"the {_in_words(wanted)}"
                     raise _clash(plugin.name, owners.get(item.name), what, item.name)
                 found[item.name], owners[item.name] = item, plugin.name
         return found, owners
@@ -219,6 +221,10 @@ def _check_erasure(plugin: Plugin, kept: PluginTable) -> None:
             f"{type(of.type).__name__}, cannot be anonymised; nullable=True, or erase='delete', "
             "is expected",
         )
+
+
+def _in_words(cls: type) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
 
 
 def _clash(plugin: str, other: str | None, what: str, name: str) -> PluginError:

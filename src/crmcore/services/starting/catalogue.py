@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,14 +26,17 @@ from crmcore.persistence.partitions import (
 from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger, note_applied
 from crmcore.persistence.schema import REVISION
 from crmcore.persistence.settings import (
+    ERASING,
     IN_SHADOW,
     INSTANCE,
+    read_names,
     read_setting,
     read_shadow,
     write_setting,
 )
 from crmcore.persistence.shapes import differences
 from crmcore.persistence.tables import metadata
+from crmcore.services.starting.folder import check_folder
 from crmcore.services.starting.revisions import (
     core_revisions,
     refuse_newer,
@@ -61,6 +65,7 @@ def open_schema(database: Database, now: int, partitions: int = 0) -> str:
         OutdatedSchemaError: If the tables are of an older revision.
         SchemaError: If they are from a newer crmcore, or not crmcore's.
     """
+    check_folder(database)
     with database.begin() as connection:
         connection.wait_for_turn()
         if not has_ledger(connection):
@@ -86,15 +91,20 @@ def open_schema(database: Database, now: int, partitions: int = 0) -> str:
 
 
 def check_currency(connection: Connection, currency: str) -> None:
-    """Refuse another base currency than the one amounts were frozen in."""
-    frozen = read_setting(connection, "currency")
-    if frozen is None:
+    """Refuse another base currency than the one amounts were frozen in; the first one is noted."""
+    if refuse_currency(connection, currency) is None:
         write_setting(connection, "currency", currency)
-    elif frozen != currency:
+
+
+def refuse_currency(connection: Connection, currency: str) -> str | None:
+    """Return the currency amounts were frozen in, None if there is none; refuse another one."""
+    frozen = read_setting(connection, "currency")
+    if frozen not in (None, currency):
         raise SchemaError(
             f"the database counts in {frozen} and the configuration says {currency}; amounts "
             "that were recorded cannot be counted anew"
         )
+    return frozen
 
 
 def note_enabled(connection: Connection, what: str, names: Iterable[str]) -> set[str]:
@@ -107,7 +117,17 @@ def note_enabled(connection: Connection, what: str, names: Iterable[str]) -> set
     before = set(filter(None, (read_setting(connection, what) or "").split(" ")))
     if now != before:
         write_setting(connection, what, " ".join(sorted(now)))
+        last = connection.execute(_any_interaction)[0][0]
+        for name in before - now:
+            write_setting(connection, f"{what} without {name}", str(last or 0))
     return now - before if connection.execute(_any_interaction)[0][0] else set()
+
+
+def has_missed_facts(connection: Connection, plugin: str) -> bool:
+    """Return whether anything was recorded since the first start without a plugin."""
+    since = read_setting(connection, f"plugins without {plugin}")
+    last = connection.execute(_any_interaction)[0][0] or 0
+    return last > int(since or 0)
 
 
 def note_shadow(connection: Connection, shadow: Collection[str]) -> tuple[set[str], set[str]]:
@@ -117,6 +137,20 @@ def note_shadow(connection: Connection, shadow: Collection[str]) -> tuple[set[st
     if now != before:
         write_setting(connection, IN_SHADOW, " ".join(sorted(now)))
     return now - before, before - now
+
+
+def note_erasing(
+    connection: Connection, present: Collection[str], erasing: Collection[str]
+) -> None:
+    """
+    Note which plugins erase what they keep besides their tables; those not *present* stay noted.
+
+    What they keep is there while they are not, and no policy of a table reaches it.
+    """
+    before = read_names(connection, ERASING)
+    now = before.difference(present).union(erasing)
+    if now != before:
+        write_setting(connection, ERASING, " ".join(sorted(now)))
 
 
 def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
@@ -140,16 +174,10 @@ def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
     for kept in plugin.tables:
         shape = _shape_of(connection, plugin, kept)
         rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
-        # What was derived before, with a version behind its shape, may be owned from now on.
-        is_known = rows and shape in (rows[0][0], rows[0][0].partition("/")[0])
-        if is_known and (not kept.derived or kept.table.name in there):
+        if _is_known(rows, shape) and (not kept.derived or kept.table.name in there):
             continue
         if rows and not kept.derived:
-            told = differences(connection, kept.table) or ["its keys, indexes or defaults differ"]
-            raise SchemaError(
-                f"table {kept.table.name!r} of plugin {plugin.name!r} has another shape than in "
-                f"the database ({', '.join(told)}), and no migration leads from one to the other"
-            )
+            raise _other_shape(connection, plugin, kept)
         if rows:
             kept.table.drop(connection.sqlalchemy, checkfirst=True)
         try:
@@ -163,6 +191,34 @@ def open_plugin(connection: Connection, plugin: Plugin, now: int) -> bool:
         describe(connection, plugin, kept)
         anew = anew or kept.derived
     return anew and bool(connection.execute(_any_interaction)[0][0])
+
+
+def check_plugin(connection: Connection, plugin: Plugin) -> None:
+    """
+    Refuse what `open_plugin` would refuse; nothing is written.
+
+    Raises:
+        OutdatedSchemaError: If a revision of what it owns has not been applied.
+        SchemaError: If the database is from a newer version of it, or of another shape.
+    """
+    _check_revisions(connection, plugin)
+    for kept in plugin.tables:
+        rows = connection.execute(_shape, owner=plugin.name, wanted=kept.table.name)
+        if rows and not kept.derived and not _is_known(rows, _shape_of(connection, plugin, kept)):
+            raise _other_shape(connection, plugin, kept)
+
+
+def _is_known(rows: Sequence[Sequence[Any]], shape: str) -> bool:
+    # What was derived before, with a version behind its shape, may be owned from now on.
+    return bool(rows) and shape in (rows[0][0], rows[0][0].partition("/")[0])
+
+
+def _other_shape(connection: Connection, plugin: Plugin, kept: PluginTable) -> SchemaError:
+    told = differences(connection, kept.table) or ["its keys, indexes or defaults differ"]
+    return SchemaError(
+        f"table {kept.table.name!r} of plugin {plugin.name!r} has another shape than in "
+        f"the database ({', '.join(told)}), and no migration leads from one to the other"
+    )
 
 
 def open_lifecycle(connection: Connection, lifecycle: Lifecycle, zone: str) -> bool:
@@ -224,13 +280,19 @@ def forget_tables(connection: Connection, plugin: str, present: Collection[str])
 
 def _open_revisions(connection: Connection, plugin: Plugin, now: int) -> None:
     """Refuse what is not of the plugin's newest revision; its first tables are made as of it."""
+    if not _check_revisions(connection, plugin):
+        note_applied(connection, revisions_of(plugin), now)
+
+
+def _check_revisions(connection: Connection, plugin: Plugin) -> bool:
+    """Return whether the database has tables of the plugin's; they have to be of its newest."""
     known = revisions_of(plugin)
     found = applied_revisions(connection, plugin.name)
     refuse_newer(plugin.name, found, len(known))
-    if found or owns_tables(connection, plugin.name):
+    has_tables = bool(found) or owns_tables(connection, plugin.name)
+    if has_tables:
         refuse_older(plugin.name, found, len(known))
-    else:
-        note_applied(connection, known, now)
+    return has_tables
 
 
 def _shape_of(connection: Connection, plugin: Plugin, kept: PluginTable) -> str:

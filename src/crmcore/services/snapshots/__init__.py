@@ -1,0 +1,1 @@
+"""Snapshots: all tables copied to Parquet files, and asked there."""
