@@ -9,6 +9,8 @@ from crmcore.cli.customer import known_as
 from crmcore.cli.messages import message_json, standing
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
 from crmcore.domain.message import Content, MessageDraft, check_purpose
+from crmcore.errors import InputError
+from crmcore.hooks import Plugin
 
 
 @click.command
@@ -46,7 +48,8 @@ def send(
     Plan a message for a customer.
 
     KEY says what it is, such as order-shipped/4711: a customer gets it once. The gate judges it
-    at once, and what may go is delivered by `crm worker` or `crm deliver`.
+    at once, and what may go is delivered by `crm worker` or `crm deliver`. Of a key that they
+    have a message of, that message is told, and a warning where this one is another.
     """
     draft = MessageDraft(
         key=key,
@@ -59,6 +62,11 @@ def send(
         not_after=None if not_after is None else instant_of("--not-after", not_after),
     )
     with shell.open() as crm:
+        crm.runtime.messages.check(draft)
+        if not (text or subject) and not crm.runtime.assembly.of(Plugin.prepare_message):
+            raise InputError(
+                "the message says nothing, and no plugin prepares it; give --text, or --subject"
+            )
         planned = crm.send(draft, actor="cli")
     if as_json:
         echo_json(message_json(planned))

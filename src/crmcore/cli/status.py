@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import click
@@ -13,6 +13,7 @@ from crmcore.cli.terminal.page import Page, open_page
 from crmcore.cli.terminal.words import moment, plural
 from crmcore.configuration import load_configuration
 from crmcore.domain.clock import Calendar, SystemClock
+from crmcore.domain.message import PENDING, STATES, State
 from crmcore.services.checkups.status import PluginStatus, Status, read_status
 from crmcore.services.faults import Fault
 from crmcore.services.starting.assembly import Assembly
@@ -53,6 +54,7 @@ def status_json(found: Status) -> dict[str, Any]:
         "interactions": found.interactions,
         "duplicates": found.duplicates,
         "agreed": found.agreed,
+        "messages": {state: found.messages.get(state, 0) for state in STATES},
         "plugins": [_plugin_json(each) for each in found.plugins],
     }
 
@@ -102,6 +104,9 @@ def _print(page: Page, found: Status, calendar: Calendar) -> None:
         page.say(
             f"{pairs} are one by policy; a worker, or `crm duplicates --merge-agreed`, merges."
         )
+    page.heading("messages")
+    for line in _messages(found.messages):
+        page.say(line)
     page.heading("plugins")
     if not found.plugins:
         page.say("No plugin is switched on.")
@@ -113,6 +118,21 @@ def _print(page: Page, found: Status, calendar: Calendar) -> None:
     for line in _hints(found, calendar):
         page.gap()
         page.say(line)
+
+
+def _messages(counts: Mapping[State, int]) -> Iterator[str]:
+    """Yield how many messages stand how, and what is to be done where there is something."""
+    if not counts:
+        yield "None was ever planned."
+        return
+    waiting = sum(count for state, count in counts.items() if state in PENDING)
+    told = [f"{counts[state]:,} {state}" for state in STATES if state in counts.keys() - PENDING]
+    yield f"{waiting:,} to come, {', '.join(told) or 'none settled'}."
+    if counts.get("deferred"):
+        yield (
+            f"Of those to come {counts['deferred']:,} were deferred by their channels, and are "
+            "tried again as time passes; `crm deliver --put-off` tries them at once."
+        )
 
 
 def _row(each: PluginStatus) -> list[str]:

@@ -81,7 +81,7 @@ class Completing:
             *(
                 select(consent.c.customer_id, consent.c.point, consent.c.occurred_at).where(
                     concerned,
-                    consent.c.effect.in_(sorted(WIDENING)),
+                    consent.c.effect.in_(sorted({*WIDENING, "requested"})),
                     consent.c.occurred_at > bindparam("now", type_=Whole),
                 )
                 for concerned in (

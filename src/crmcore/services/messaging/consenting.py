@@ -12,9 +12,12 @@ from crmcore.domain.consent import ANY, Purpose
 from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.interaction import Draft, DraftFields, Interaction
 from crmcore.errors import InputError, nearest
+from crmcore.hooks import IdList
 from crmcore.services.identities.people import People
 from crmcore.services.messaging import withholding
+from crmcore.services.messaging.confirming import confirmed_before
 from crmcore.services.messaging.consent import ConsentService
+from crmcore.services.recording.recorder import Recorder
 from crmcore.services.unit import Unit
 
 T = TypeVar("T")
@@ -25,6 +28,7 @@ class Consenting:
 
     _unit: Unit
     _people: People
+    _recorder: Recorder
 
     if TYPE_CHECKING:
 
@@ -105,7 +109,7 @@ class Consenting:
         occurred_at: datetime | None = None,
         source_key: str | None = None,
     ) -> Interaction:
-        """Record that a customer confirmed, by the contact point itself, what they asked for."""
+        """Record that a customer confirmed what they asked for; see `Crm.confirm_consent`."""
         values = {
             "purpose": purpose,
             "channel": channel,
@@ -113,7 +117,16 @@ class Consenting:
             "mechanism": "double_opt_in",
             "evidence": evidence,
         }
-        return self._grant("consent.confirmed", customer, values, occurred_at, source_key)
+        draft = self._said("consent.confirmed", customer, values, occurred_at, source_key)
+        unit, consents = self._unit, self._recorder.consents
+
+        def confirm() -> Interaction:
+            before = confirmed_before(unit, self._people, consents, draft, customer)
+            if before is not None:
+                return unit.runtime.ledger.read(unit.connection, IdList((before,)))[0]
+            return self.record(draft)
+
+        return self._whole(confirm)
 
     def withdraw_consent(
         self,
@@ -145,8 +158,18 @@ class Consenting:
         occurred_at: datetime | None,
         source_key: str | None,
     ) -> Interaction:
+        return self.record(self._said(kind, customer, values, occurred_at, source_key))
+
+    def _said(
+        self,
+        kind: str,
+        customer: Known,
+        values: dict[str, Any],
+        occurred_at: datetime | None,
+        source_key: str | None,
+    ) -> Draft:
         payload = {name: value for name, value in values.items() if value is not None}
-        return self.record(self._draft(kind, customer, payload, occurred_at, source_key))
+        return self._draft(kind, customer, payload, occurred_at, source_key)
 
     def set_brake(
         self, customer: Known, brake: str, *, until: datetime | date | None = None

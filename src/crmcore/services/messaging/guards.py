@@ -72,10 +72,13 @@ class Guards:
         if not self._guards:
             return []
         found: dict[Key, Held] = {}
-        for plugin, key, purpose, size in self._kinds(unit, candidates, values):
+        for plugin, key, purpose, asks, size in self._kinds(unit, candidates, values):
             given = candidates.c
             those = select(given.customer_id).where(
-                given.plugin == plugin, given.message_key == key, given.purpose == purpose
+                given.plugin == plugin,
+                given.message_key == key,
+                given.purpose == purpose,
+                given.asks == asks,
             )
             # A plugin joins this with tables of its own, and knows no values of ours.
             those = _filled(those, values)
@@ -87,6 +90,7 @@ class Guards:
                 purpose=purpose,
                 channel=channel.name,
                 at=at,
+                asks=bool(asks),
             )
             for who, hold in self._asked(unit, event, those, reads=reads):
                 name = hold.customer_id, plugin, key, purpose
@@ -104,9 +108,9 @@ class Guards:
     def _kinds(
         self, unit: Unit, candidates: FromClause, values: Mapping[str, Any]
     ) -> Sequence[tuple[Any, ...]]:
-        """Return the plugin, key, purpose and number of what is proposed together."""
+        """Return the plugin, key, purpose, whether it asks, and number of what goes together."""
         given = candidates.c
-        kind = (given.plugin, given.message_key, given.purpose)
+        kind = (given.plugin, given.message_key, given.purpose, given.asks)
         statement = select(*kind, func.count()).group_by(*kind).order_by(*kind)
         return unit.connection.execute(statement, **values)
 

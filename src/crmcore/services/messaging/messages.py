@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from attrs import evolve
-from sqlalchemy import Select, Update, bindparam, func, select, update
+from sqlalchemy import Select, Update, bindparam, func, or_, select, update
 
 from crmcore.domain.message import (
     Broadcast,
@@ -91,6 +91,15 @@ _of_both = (
     .order_by(*_newest)
     .limit(bindparam("most"))
 )
+_of_one = (
+    MESSAGES.where(
+        _m.customer_id == bindparam("customer"),
+        _m.plugin == bindparam("owner"),
+        _m.message_key == bindparam("key"),
+    )
+    .order_by(_m.message_id.desc())
+    .limit(1)
+)
 _latest = MESSAGES.order_by(*_newest).limit(bindparam("most"))
 _broadcasts = select(
     broadcast.c.message_key,
@@ -140,6 +149,13 @@ _note_stopped = (
         broadcast.c.stopped_at.is_(None),
     )
     .values(stopped_at=bindparam("now"))
+)
+_put_off = or_(_m.state == "deferred", (_m.state == "planned") & _m.gate.in_(CLOCKS))
+_put_off_to = select(_m.customer_id).where(_put_off).distinct()
+_hasten_put_off = (
+    update(message)
+    .where(_put_off, _m.not_before > bindparam("now"))
+    .values(not_before=func.coalesce(_m.earliest, _m.planned_at))
 )
 _next_waiting = select(func.min(_m.not_before)).where(
     _m.channel == bindparam("on_channel"),
@@ -282,6 +298,13 @@ class MessageService:
         """
         unit.connection.change(self._hasten[tuple(gates)], customers=json_list(customers))
 
+    def hasten_put_off(self, unit: Unit) -> int:
+        """Let what was deferred, or waits for `CLOCKS`, be judged and tried when it is claimed."""
+        connection = unit.connection
+        owners = connection.execute(_put_off_to)
+        self._runtime.identity.lock(connection, {row[0] for row in owners})
+        return connection.change(_hasten_put_off, now=unit.now)
+
     def stop(self, unit: Unit, key: str, plugin: str = "") -> Broadcast:
         """
         Call a broadcast off: what of it is not handed over is withheld.
@@ -324,6 +347,13 @@ class MessageService:
         if key is not None:
             values["key"] = key
         return [as_message(row) for row in connection.execute(statement, **values)]
+
+    def find_one(
+        self, connection: Connection, customer: int, key: str, plugin: str
+    ) -> Message | None:
+        """Return a customer's message of a key, of two that a merge brought together the later."""
+        rows = connection.execute(_of_one, customer=customer, owner=plugin, key=key)
+        return as_message(rows[0]) if rows else None
 
     def find_broadcast(self, connection: Connection, key: str, plugin: str = "") -> Broadcast:
         """Return a broadcast with its figures; raises `NotFoundError` if there is none."""

@@ -16,6 +16,7 @@ from crmcore.domain.message import (
     MessageDraft,
     check_draft,
     check_instant,
+    check_window,
 )
 from crmcore.domain.shadow import is_shadow
 from crmcore.errors import CustomerNotFoundError, InputError, nearest
@@ -119,6 +120,8 @@ class Planning:
         """
         for draft in drafts:
             self.check(draft)
+            if not plugin:
+                check_window(draft.not_before, draft.not_after)
         if not drafts:
             return []
         connection = unit.connection

@@ -147,8 +147,8 @@ def _of_audiences(connection: Connection) -> Found:
     for plugin, key, audience, count in connection.execute(_sums):
         yield (
             "audience",
-            f"broadcast {_named(plugin, key)} was planned for {audience:,}, and there are "
-            f"{count:,} messages of it",
+            f"broadcast {_named(plugin, key)} was planned for {audience:,}, and there "
+            f"{'is 1 message' if count == 1 else f'are {count:,} messages'} of it",
         )
 
 
@@ -193,10 +193,14 @@ def _of_absent(connection: Connection, assembly: Assembly) -> Found:
         if plugin and plugin not in plugins:
             yield (
                 "plugin",
-                f"{int(count):,} messages wait for plugin {plugin!r}, which is not there",
+                f"{_waiting_for(count)} plugin {plugin!r}, which is not there",
             )
         elif channel not in assembly.channels:
             yield (
                 "channel",
-                f"{int(count):,} messages wait for channel {channel!r}, which no plugin brings",
+                f"{_waiting_for(count)} channel {channel!r}, which no plugin brings",
             )
+
+
+def _waiting_for(count: int) -> str:
+    return "1 message waits for" if count == 1 else f"{int(count):,} messages wait for"

@@ -225,6 +225,7 @@ class Settling:
             "purpose": sent.purpose,
             "reference": getattr(settled.outcome, "reference", None),
             "reason": settled.reason,
+            **({"asks": True} if sent.asks else {}),
         }
         draft = Draft(
             _KINDS[how],

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, case, func, null, or_, select, update
 from crmcore.domain.consent import ANY, WIDENING
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.consent import consent, withheld
+from crmcore.persistence.customers import identifier
 from crmcore.persistence.portable import json_hashes
 from crmcore.persistence.schema import Whole
 
@@ -66,6 +67,7 @@ class Withheld:
         actor: Who decided it, where the shop said so.
         lifted_at: When it was lifted; None: it holds.
         lifted_by: Who lifted it.
+        customers: Who has it now, by proof or as a guest; nobody, where it is empty.
     """
 
     point: str
@@ -77,6 +79,7 @@ class Withheld:
     actor: str | None
     lifted_at: int | None
     lifted_by: str | None
+    customers: Sequence[int] = ()
 
 
 def withhold(
@@ -173,13 +176,32 @@ def lift(
 
 def standing(connection: Connection, now: int) -> list[Withheld]:
     """Return what is withheld, by point."""
-    return [_read(row) for row in connection.execute(_standing, at=now)]
+    return _with_owners(connection, connection.execute(_standing, at=now))
 
 
 def of_point(connection: Connection, point: str) -> list[Withheld]:
     """Return everything that was ever noted of a point, what was lifted among it."""
-    return [_read(row) for row in connection.execute(_of_point, about=point)]
+    return _with_owners(connection, connection.execute(_of_point, about=point))
 
 
-def _read(row: Sequence[Any]) -> Withheld:
-    return Withheld(**dict(zip(withheld.columns.keys(), row, strict=True)))
+def _with_owners(connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Withheld]:
+    def build() -> Any:
+        return (
+            select(identifier.c.point, identifier.c.customer_id)
+            .where(connection.database.portable.is_hash(identifier.c.point, "points"))
+            .distinct()
+            .order_by(identifier.c.customer_id)
+        )
+
+    names = list(withheld.columns.keys())
+    place = names.index("point")
+    owners: dict[str, list[int]] = {}
+    if rows:
+        statement = connection.database.once("owners of each point", build)
+        points = json_hashes({row[place] for row in rows})
+        for point, customer in connection.execute(statement, points=points):
+            owners.setdefault(point, []).append(customer)
+    return [
+        Withheld(**dict(zip(names, row, strict=True)), customers=tuple(owners.get(row[place], ())))
+        for row in rows
+    ]

@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import evolve
 from sqlalchemy import Select, bindparam, delete, func, select, update
 
+from crmcore.domain.consent import CONSENT_KINDS
 from crmcore.hooks import CustomerList, IdList
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.consent import withheld
@@ -56,6 +57,8 @@ _drop_key = delete(dedupe).where(
 )
 _drop_names = delete(identifier).where(identifier.c.customer_id == bindparam("who"))
 _drop = delete(customer).where(customer.c.customer_id == bindparam("who"))
+_AGREED: Final = frozenset(kind.name for kind in CONSENT_KINDS if not kind.follows)
+"""What somebody says by themself: its subject is their address, and no order of theirs."""
 _facts = select(func.count()).where(interaction.c.customer_id == bindparam("who"))
 
 
@@ -67,7 +70,8 @@ class LateFacts:
     erased, by id, loses its personal part. Who was just registered by an identifier of somebody
     erased is let go of again where all that came is late: it happened before the erasure, is
     about something of theirs, such as their order, or is of a kind that follows from something
-    earlier, such as a bounce. It goes to the row of who they were, which is nobody's.
+    earlier, such as a bounce. It goes to the row of who they were, which is nobody's. Who agrees
+    to something afterwards, by whatever address, begins anew.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -199,11 +203,12 @@ class LateFacts:
         """
         Return to which former life a fact belongs, and its subject there; None: it is not late.
 
-        It is the life that has the subject; otherwise the one in which it happened; otherwise,
-        if it is of a kind that follows from something, the last.
+        It is the life that has the subject, unless that is but the address that they agree by;
+        otherwise the one in which it happened; otherwise, if it is of a kind that follows from
+        something, the last.
         """
         about = row[_SUBJECT]
-        if about is not None:
+        if about is not None and row[_KIND] not in _AGREED:
             theirs = json_list(life.customer_id for life in lives)
             told = json.dumps([about, self._hashed(about)])
             found: dict[int, str] = dict(

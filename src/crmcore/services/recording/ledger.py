@@ -317,6 +317,11 @@ class Ledger:
             None if None in bases else -sum(bases),
         )
 
+    def find_key(self, connection: Connection, source: str, key: str) -> int | None:
+        """Return the interaction that was recorded of a source under an encoded key, or None."""
+        rows = connection.execute(_by_key, source=source, key=key)
+        return rows[0][0] if rows else None
+
     def read(self, connection: Connection, selection: Selection) -> list[Interaction]:
         """Return the interactions of a range or list of ids, in the order of their ids."""
         if isinstance(selection, IdRange):
