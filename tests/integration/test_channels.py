@@ -72,6 +72,7 @@ def test_a_message_becomes_one_email_in_a_folder(tmp_path):
         assert path.name == crm.messages(ada)[0].provider_reference
         assert ("p0@example.com", "shop@example.com") == (found["To"], found["From"])
         assert "Grüße" == found["Subject"]
+        assert NOW == found["Date"].datetime.timestamp() * 1_000_000
         assert "<https://example.com/no>" == found["List-Unsubscribe"]
         assert "Hello Ada" == found.get_body(("plain",)).get_content().strip()
         assert "<p>Hello</p>" == found.get_body(("html",)).get_content().strip()

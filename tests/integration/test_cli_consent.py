@@ -81,4 +81,49 @@ def test_every_gate_is_told(crm):
     waits = crm(*asked, *about, "--at", "2024-01-01T12:00:00Z")
     assert waits.endswith("It waits.\n")
     goes = json.loads(crm(*asked, *about, "--at", "2024-01-01T23:59:30Z", "--json"))
-    assert {"go"} == {each["answer"] for each in goes}
+    assert (None, "It goes.") == (goes["message"], goes["verdict"])
+    assert {"go"} == {each["answer"] for each in goes["gates"]}
+
+
+def test_a_double_opt_in_is_requested_and_confirmed(crm):
+    """Both halves have a command, and an old link is told in a sentence."""
+    assert "nothing is open to be confirmed" in crm("consent", "confirm", "1", "news", code=2)
+    asked = crm("consent", "request", "1", "news", "--wording", "news/2", "--mechanism", "form")
+    assert "Recorded as 2: customer 1 asked for news.\n" == asked
+    assert "requested" in crm("consent", "show", "1")
+    first = crm("consent", "confirm", "1", "news", "--evidence", "click")
+    assert "Recorded as 3: customer 1 confirmed news.\n" == first
+    assert first == crm("consent", "confirm", "email:ada@example.com", "news")
+    assert "confirmed" in crm("consent", "show", "1")
+    assert "nothing is open" in crm("consent", "confirm", "1", "promotion", code=2)
+    crm("consent", "withdraw", "1")
+    assert "nothing is open" in crm("consent", "confirm", "1", "news", code=2)
+
+
+def test_a_misspelt_address_is_told(crm):
+    """It makes a new customer, or is one that the customer does not have."""
+    new = "Note: nobody was known by email:ada@exmaple.com, so customer 2 is new.\n"
+    misspelt = "email:ada@exmaple.com"
+
+    assert crm("consent", "withdraw", misspelt, "news").startswith(new)
+    assert new not in crm("consent", "withdraw", misspelt, "news")
+    assert "customer 3 is new" in crm("consent", "give", "email:eve@exmaple.com", "news")
+    assert "customer 4 is new" in crm("consent", "request", "email:kim@exmaple.com", "news")
+    said = crm("consent", "give", "1", "news", "--point", "foo@bar.example")
+    assert "Note: customer 1 does not have that address" in said
+    assert "which the customer does not have: given" in crm("consent", "show", "1")
+    assert "Note" not in crm("consent", "give", "1", "news", "--point", "ADA@example.com")
+
+
+def test_who_has_what_is_withheld_is_told(crm):
+    """By number, since the list tells nobody's address; and how wide it is, in words."""
+    crm("record", "order.placed", "--id", "guest_email:ada@example.com", "--amount", "5")
+    crm("consent", "withdraw", "1", "--channel", "email")
+    crm("consent", "withhold", "email:bea@example.com")
+
+    listed = crm("consent", "withheld")
+    assert "all that nobody is owed by email, which customers 1, 2 have." in listed
+    assert "everything by any channel, which no customer has." in listed
+    assert "ada" not in listed
+    told = json.loads(crm("consent", "withheld", "email:ada@example.com", "--json"))
+    assert [["1", "2"]] == [each["customers"] for each in told]

@@ -118,6 +118,8 @@ class TestList:
             "gone": "not installed",
             # Channels that ship with the core are there, and on only if the shop asks for them.
             "files": "installed",
+            "grouping": "installed",
+            "profile": "installed",
             "recording": "installed",
             "sms": "installed",
         } == states

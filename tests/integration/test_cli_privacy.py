@@ -38,6 +38,7 @@ def test_export(shop, tmp_path):
         path = tmp_path / "out" / f"customer-1.{end}"
         assert str(path) in done.output
         assert "ada@example.com" in path.read_text()
+    assert "These are copies, which no erasure reaches" in done.output
     told = json.loads(run(shop, "export-customer", "1", "--to", str(tmp_path), "--json").output)
     assert ("1", 1) == (told["customer"], told["sections"]["interactions"])
     wrong = run(shop, "export-customer", "email:bea@example.com")
@@ -72,8 +73,42 @@ def test_erase(shop, tmp_path):
         told["verification"]["is_clean"],
     )
     assert 2 == run(shop, "customer", "show", ADA).exit_code
+    shown = run(shop, "customer", "show", "1").output
+    assert "customer      forgotten 20" in shown
+    assert "not named" not in shown
     again = json.loads(run(shop, "erase-customer", "1", "--json").output)
     assert (told["erasure"], None) == (again["erasure"], again["verification"])
+
+
+def test_a_certificate_that_cannot_be_written(shop, tmp_path):
+    """It is said before anybody is forgotten, not after."""
+    path = tmp_path / "nowhere" / "certificate.json"
+    refused = run(shop, "erase-customer", ADA, "--yes", "--to", str(path))
+
+    assert 2 == refused.exit_code
+    assert f"there is no folder {tmp_path / 'nowhere'}" in refused.output
+    assert 0 == run(shop, "customer", "show", ADA).exit_code
+
+
+def test_a_plugin_that_is_switched_off_is_not_reached(shop):
+    """The plan and the certificate name it; once it is back, --again ends the erasure."""
+    without = shop.read_text()
+    shop.write_text(without + '[plugins.files]\nfolder = "outbox"\n')
+    assert 0 == run(shop, "status").exit_code
+    assert 0 == run(shop, "customer", "show", ADA).exit_code
+    shop.write_text(without)
+    planned = run(shop, "erase-customer", ADA, "--dry-run").output
+    assert "Not reached: what plugin 'files' keeps besides its tables" in planned
+
+    done = run(shop, "erase-customer", ADA, "--yes").output
+    assert "Not verified: plugin 'files' keeps something of its own and is not here" in done
+    assert done.endswith("The erasure is not complete yet.\n")
+
+    shop.write_text(without + '[plugins.files]\nfolder = "outbox"\n')
+    again = run(shop, "erase-customer", "--again").output
+    assert again.startswith("1 customer forgotten again.\n")
+    assert "not complete" not in again
+    assert run(shop, "erase-customer", "--again").output.startswith("0 customers forgotten again.")
 
 
 def test_journal(shop, tmp_path):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import tomllib
+from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from click.testing import CliRunner
+from crmcore_tiering import Tiering
 
 from crmcore import Crm, SystemClock, VirtualClock
 from crmcore.cli import crm
+from crmcore.configuration import _TABLES
 from crmcore.domain.clock import DAY
 
 MAPPING = """
@@ -64,7 +68,8 @@ class TestInit:
         assert 0 == result.exit_code
         assert ("CHF", "Europe/Zurich") == (values["crm"]["currency"], values["crm"]["zone"])
         off = {name: {"enabled": False} for name in ("files", "recording", "sms")}
-        assert {"tiering": {}, **off} == values["plugins"]
+        ours: dict[str, object] = {name: {} for name in ("grouping", "profile", "tiering")}
+        assert {**ours, **off} == values["plugins"]
         assert "# loyal_from_orders = 5" in written
         assert "# review_every_days = 30" in written
         assert 0 == count("crm_interaction") == count("crm_tiering_total")
@@ -78,8 +83,30 @@ class TestInit:
 
         shown = asked("plugins", "show", "tiering", "--config", "whole.toml")
 
-        assert 8 == len(shown["settings"])
+        assert len(attrs.fields(Tiering)) == len(shown["settings"])
         assert all(each["default"] == each["value"] for each in shown["settings"])
+
+    def test_every_setting(self, folder):
+        """Every table there can be is there, and every setting, of those without a default too."""
+        run("init")
+        written = (folder / "crm.toml").read_text()
+
+        tables = {
+            line.strip("# []").partition(".")[0] for line in written.splitlines() if "[" in line
+        }
+        assert set(_TABLES) <= tables
+        assert "# Of emails, such as `shop@example.com`" in written
+        assert "\n# sender =\n" in written
+
+    def test_examples(self, folder):
+        """Taking away the ## of every example gives a configuration that works."""
+        run("init")
+        path = folder / "crm.toml"
+        path.write_text(path.read_text().replace("\n## ", "\n"))
+
+        with Crm.from_config(path) as shop:
+            assert ["grace"] == [each.name for each in shop.staff()]
+            assert {"regulars"} <= shop.segments.keys()
 
     def test_database(self, folder):
         """The database may be named; it is made there, and stands in the configuration."""
@@ -334,7 +361,7 @@ class TestAsking:
         """People read the same, with the day and the rule."""
         output = run("why", ada, "stage").output
 
-        assert "2024-05-01 08:00  anonymous → ordering: placed an order" in output
+        assert "2024-05-01 08:00 UTC  anonymous → ordering: placed an order" in output
         assert "because of order.placed of 19.90 EUR, order:42 (till 42)" in output
 
     @pytest.mark.parametrize("what", ["tier", "tiering", "tiering.tier", "tier.changed"])
@@ -390,7 +417,7 @@ class TestAsking:
         assert {"rebuilt": ["tiering"], "caught_up": {}, "owed": {}} == made
         assert 1 == count("crm_tiering_total") == count("crm_interaction")
         told = run("rebuild").output
-        assert told.startswith("Made anew: lifecycles, consent, tiering.\n")
+        assert told.startswith("Made anew: lifecycles, consent, grouping, profile, tiering.\n")
         assert "\ncrm_tiering_total: 1 row, before 1.\n" in told
 
     def test_a_plugin_switched_on_later(self, shop):
@@ -408,3 +435,34 @@ class TestAsking:
         assert "tiering caught up with 1 customers." in caught_up.stdout
         assert "" == after.stderr
         assert "net 10.00 EUR" in after.stdout
+
+
+class TestFuture:
+    """What is told of as having happened has happened; a typing mistake is found at once."""
+
+    def test_record(self, shop):
+        """An instant that lies ahead is refused; tomorrow's may be another clock's."""
+        who = ("record", "order.placed", "--id", "email:ada@example.com", "--at")
+        tomorrow, later = (datetime.now(UTC) + timedelta(hours=h) for h in (20, 30))
+        for at in ("2062-11-23T00:00Z", later.isoformat()):
+            refused = run(*who, at)
+            assert 2 == refused.exit_code
+            assert "lies more than a day ahead of" in refused.output
+        assert 0 == count("crm_interaction")
+
+        assert 0 == run(*who, tomorrow.isoformat()).exit_code
+        assert 1 == count("crm_interaction")
+
+    def test_import(self, shop):
+        """The row is not right: it stops the import, or is left out with its line."""
+        wrong = GOOD + "2,bob@example.com,2062-11-23T00:00Z,5.00\n"
+        (shop / "orders.csv").write_text(wrong)
+        words = ("import", "orders.csv", "--mapping", "mapping.toml")
+        refused = run(*words)
+        assert 2 == refused.exit_code
+        assert "line 3" in refused.output
+        assert "lies more than a day ahead of" in refused.output
+        assert 0 == count("crm_interaction")
+
+        told = asked(*words, "--bad-rows", "skip")
+        assert (1, [3]) == (told["recorded"], [each["line"] for each in told["problems"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -9,8 +10,8 @@ import pytest
 
 from crmcore import Crm, Draft, Identifier, VirtualClock
 from crmcore.domain.gate import GateSettings
-from crmcore.errors import IdentifierError, InputError, MergeError
-from tests.support.databases import scratch
+from crmcore.errors import CustomerNotFoundError, IdentifierError, InputError, MergeError
+from tests.support.databases import scratch, shop_file
 from tests.support.gates import SMS, Asking
 from tests.support.histories import START, instant
 from tests.support.making import plugin, rows, us
@@ -222,6 +223,121 @@ def test_a_double_opt_in_is_confirmed_before_anything_goes():
         clock.advance_to(us(0) + 3 * MINUTE)
         crm.withdraw_consent(ada, "promotion")
         assert "consent" == asking.one(ada).gate
+
+
+NOT_OPEN = "nothing is open to be confirmed"
+
+
+def test_an_old_link_confirms_nothing():
+    """Not what was never asked for, nor another purpose or address, nor what was withdrawn."""
+    other = "ada@home.example"
+    with shop(promotion="double_opt_in") as (crm, clock, ada):
+        crm.record("account.registered", account="ada", email=other)
+        count = rows(crm, "SELECT count(*) FROM crm_interaction")
+        with pytest.raises(InputError, match=NOT_OPEN):
+            crm.confirm_consent(ada, "promotion", "email", point=ADA.value)
+        assert count == rows(crm, "SELECT count(*) FROM crm_interaction")
+        crm.request_consent(ada, "news", "email", point=ADA.value)
+        for point, purpose in ((ADA.value, "promotion"), (other, "news")):
+            with pytest.raises(InputError, match=NOT_OPEN):
+                crm.confirm_consent(ada, purpose, "email", point=point)
+        crm.withdraw_consent(ada, "news")
+        clock.advance_to(us(0) + MINUTE)
+        with pytest.raises(InputError, match="nor agreed to it after the no that was said"):
+            crm.confirm_consent(ADA, "news", "email")
+
+        crm.request_consent(ada, "news", "email", point=ADA.value)
+
+        crm.confirm_consent(ada, "news", "email", point=ADA.value)
+
+        assert {(ADA.value, "confirmed"), (other, "withdrawn")} == {
+            (each.address, each.standing) for each in crm.consents(ada) if each.purpose == "news"
+        }
+
+
+def test_nobody_confirms_who_is_not_known():
+    """Neither registers it anybody, nor is anything written."""
+    with shop() as (crm, _, _ada):
+        with pytest.raises(CustomerNotFoundError):
+            crm.confirm_consent(Identifier("email", "eve@example.com"), "news", "email")
+
+        assert [(1,)] == rows(crm, "SELECT count(*) FROM crm_customer")
+
+
+def test_what_others_with_the_address_withdrew_is_not_confirmed():
+    """A guest who said no to it, and an erasure of one of two who share it, close it, too."""
+    guest = Identifier("guest_email", ADA.value)
+    with shop() as (crm, clock, ada):
+        visitor = crm.record("order.placed", identifiers=(guest,), amount="5").customer_id
+        for close in (lambda: crm.withdraw_consent(guest, "news"), lambda: crm.erase(visitor)):
+            crm.request_consent(ada, "news", "email")
+            clock.advance_to(clock.now() + MINUTE)
+            close()
+            clock.advance_to(clock.now() + MINUTE)
+            with pytest.raises(InputError, match=NOT_OPEN):
+                crm.confirm_consent(ada, "news", "email")
+            clock.advance_to(clock.now() + MINUTE)
+
+
+def test_no_withdrawal_is_passed(tmp_path):
+    """Who confirms while a withdrawal is not yet committed waits for it, and is refused."""
+    told = []
+
+    def confirm():
+        try:
+            told.append(f"confirmed {crm.confirm_consent(ada, 'news', 'email').id}")
+        except InputError as error:
+            told.append(str(error))
+
+    clock = VirtualClock(us(0))
+    with Crm(shop_file(tmp_path), clock=clock) as crm:
+        ada = crm.record("account.registered", email=ADA.value).customer_id
+        crm.request_consent(ada, "news", "email")
+        clock.advance_to(us(0) + MINUTE)
+        waits = threading.Thread(target=confirm)
+        with crm.begin() as tx:
+            tx.withdraw_consent(ada, "news")
+            waits.start()
+            waits.join(0.3)
+            assert waits.is_alive()
+        waits.join()
+
+        assert [True] == [each.startswith(NOT_OPEN) for each in told]
+        assert "withdrawn" == stands(crm, ada, "news").standing
+
+
+def test_confirming_again_changes_nothing():
+    """By the same key or without one; but what was asked for anew, in other words, is confirmed."""
+    with shop() as (crm, clock, ada):
+        asked = {"purpose": "news", "channel": "email"}
+        crm.request_consent(ada, **asked, wording="newsletter/3")
+        first = crm.confirm_consent(ada, **asked, evidence="click", source_key="link/1")
+        clock.advance_to(us(0) + MINUTE)
+        assert first == crm.confirm_consent(ADA, **asked, evidence="another click")
+        crm.request_consent(ada, **asked, wording="newsletter/4")
+        anew = crm.confirm_consent(ada, **asked)
+        assert "newsletter/4" == stands(crm, ada, "news").wording
+        clock.advance_to(us(0) + 2 * MINUTE)
+        crm.withdraw_consent(ada, "news")
+
+        assert first == crm.confirm_consent(ada, **asked, source_key="link/1")
+        assert "withdrawn" == stands(crm, ada, "news").standing
+        assert [(2,)] == rows(
+            crm, "SELECT count(*) FROM crm_interaction WHERE kind = 'consent.confirmed'"
+        )
+        assert first.id < anew.id
+
+
+def test_a_shop_vouches_for_what_it_records_as_confirmed():
+    """Another system asked, so nothing was requested here: the plain fact is recorded."""
+    with shop(promotion="double_opt_in") as (crm, _, ada):
+        crm.record(
+            "consent.confirmed",
+            customer=ada,
+            payload={"purpose": "promotion", "channel": "email", "wording": "old/1"},
+        )
+
+        assert "confirmed" == stands(crm, ada).standing
 
 
 @pytest.mark.parametrize("basis", ["opt_in", "double_opt_in", "opt_out"])

@@ -595,3 +595,52 @@ def test_instants_are_exact(minutes, naive):
         found = tx.record(draft_)
 
     assert given_at == found.occurred_at
+
+
+# --------------------------------------------------------------------- what is told again
+
+
+def test_what_is_told_again_otherwise_is_warned_of(caplog):
+    """Once for one interaction, by what differs; the first stands, and nothing is written."""
+    with opened() as (crm, _):
+        first = crm.record("order.placed", email="ada@example.com", amount="5", source_key="a")
+        before = left(crm)
+        for values in (
+            {"email": "ADA@example.com", "amount": "5.00"},
+            {"customer": first.customer_id, "amount": "5"},
+        ):
+            assert first == crm.record("order.placed", **values, source_key="a")
+        assert [] == caplog.messages
+        for kind, values, differs in (
+            ("order.placed", {"email": "ada@example.com", "amount": "6"}, "amount"),
+            ("order.placed", {"email": "ada@example.com"}, "amount"),
+            ("order.placed", {"email": "eve@example.com", "amount": "5"}, "customer"),
+            ("order.refunded", {"customer": first.customer_id, "amount": "5"}, "kind and amount"),
+        ):
+            caplog.clear()
+            assert first == crm.record(kind, **values, source_key="a")
+            (told,) = caplog.messages
+            assert f"order.placed {first.id} was recorded before under this source" in told
+            assert f"what is told now differs in its {differs}; what was" in told
+        assert before == left(crm)
+
+
+def test_what_is_told_again_alike_is_quiet(caplog):
+    """Of one who was merged or erased since, and of an amount that was found for it, too."""
+    with opened() as (crm, _):
+        crm.record("order.placed", email="ada@example.com", amount="5", subject="order:a")
+        told = [
+            draft("order.cancelled", key="c", email="ada", subject="order:a"),
+            draft("order.refunded", key="r", email="ada", amount=Money(200, "EUR")),
+        ]
+        first = [crm.record(each) for each in told]
+        bea = crm.record("order.placed", email="bea@example.com", amount="5").customer_id
+        for change in (
+            lambda: None,
+            lambda: crm.merge(bea, first[0].customer_id),
+            lambda: crm.erase(bea),
+        ):
+            change()
+            again = [crm.record(each) for each in told]
+            assert [each.id for each in first] == [each.id for each in again]
+        assert [] == caplog.messages

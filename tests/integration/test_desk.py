@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from attrs import frozen
@@ -517,6 +518,17 @@ class TestConfiguration:
             Crm("sqlite://", roles=roles, staff=staff)
 
     @pytest.mark.parametrize(
+        "wrong", [{"actions": ["raed"], "fields": ["*"]}, {"actions": ["read"], "fields": ["nme"]}]
+    )
+    @pytest.mark.parametrize("staff", [[], [Staff("grace", roles=["support"])]])
+    def test_a_mistake_is_the_roles(self, wrong, staff):
+        """It stops the start though nobody has the role, and whoever has it is not blamed."""
+        with pytest.raises(
+            ConfigurationError, match=r"^roles\.support: there is no (action|field)"
+        ):
+            Crm("sqlite://", roles=[Role("support", grants=(Grant(**wrong),))], staff=staff)
+
+    @pytest.mark.parametrize(
         ("grant", "says"),
         [
             ({"actions": ["raed"]}, "there is no action 'raed'.*'read'"),
@@ -613,6 +625,20 @@ class TestCommands:
         assert "call back" in self.run(shop, "access", "of", "grace").output
         assert "Nobody has looked" in self.run(shop, "access", "of", "gone").output
         assert "staff:liz alarm" in self.run(shop, "access", "alarms").output
+
+    def test_of_a_misspelt_name(self, shop):
+        """It is said that there is nobody of the name, and whom somebody may have meant."""
+        wrong = self.run(shop, "access", "of", "grce")
+        assert "no member of staff is named 'grce' now (did you mean 'grace'?)" in wrong.stderr
+        assert {"accesses": []} == json.loads(
+            self.run(shop, "access", "of", "grce", "--json").stdout
+        )
+        assert "" == self.run(shop, "access", "of", "grace").stderr
+
+    def test_times_have_their_zone(self, shop):
+        """Each access is told in UTC, and says so."""
+        for line in self.run(shop, "access", "who-saw", "1").output.splitlines():
+            assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  ", line)
 
     def test_staff(self, shop):
         """Who may do what."""

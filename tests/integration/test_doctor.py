@@ -18,7 +18,10 @@ from sqlalchemy import MetaData, Table, text
 from sqlalchemy.engine import make_url
 
 from crmcore import Crm, PluginTable
+from crmcore.app.checking import assembly_of, find_obstacles
 from crmcore.cli import crm as command
+from crmcore.configuration import load_configuration
+from crmcore.errors import CrmError
 from crmcore.persistence.schema import whole
 from crmcore.services import checkups
 from crmcore.services.checkups.doctor import examine
@@ -133,6 +136,21 @@ def test_lag(url):
     assert ("warning", True) == (behind.severity, "2 interactions" in behind.found)
     assert "recorded 1 hour ago" in behind.found
     assert ["note"] == [each.severity for each in lag(later=HOUR)]
+
+
+@each_database
+def test_what_has_yet_to_happen(url):
+    """A fact of more than a day ahead is a mistake in typing, or of a clock; a day is not."""
+    with opened([], url=url) as (crm, clock):
+        now = clock.now()
+        crm.record(draft("order.placed", 1, key="1"))
+        assert [] == [each for each in found(url, at=now) if each.check == "future"]
+        made = crm.record(draft("order.placed", 36 * 365, key="2"))
+
+    (ahead,) = (each for each in found(url, at=now) if each.check == "future")
+    assert "warning" == ahead.severity
+    assert "1 interaction of source 'shop' lies more than a day ahead" in ahead.found
+    assert f"the first recorded as {made.id}:" in ahead.found
 
 
 @each_database
@@ -349,6 +367,108 @@ class TestCommand:
         made = self.run()
         assert (2, "") == (made.exit_code, made.stdout)
         assert "Error: plugin 'torn': its import raised RuntimeError: torn\n" == made.stderr
+
+    @pytest.mark.parametrize(
+        ("setting", "said"),
+        [
+            ('[crm]\ndatabase = "sqlite:///shop.db"\ncurrency = "USD"\n', "counts in EUR"),
+            ('[retention]\n"servce.*" = "1 day"\n', "retention of 'servce.*'"),
+            ('[crm]\ncritical = ["tierng"]\n', "'tierng'"),
+            ('[segments]\nbig = "revenu > 5"\n', "revenu"),
+            ("[staff.grace]\nroles = ['suport']\n", "no role is named 'suport'"),
+        ],
+    )
+    def test_what_stops_the_start(self, shop, setting, said):
+        """It is a fault, in the very words in which the start refuses it, once each."""
+        with opened([], url=f"sqlite:///{shop}/shop.db"):
+            pass
+        config = shop / "crm.toml"
+        before = "" if "database" in setting else '[crm]\ndatabase = "sqlite:///shop.db"\n'
+        config.write_text(before + setting.removeprefix("[crm]\n" if before else ""))
+        with pytest.raises(CrmError) as refused:
+            Crm.from_config(config)
+
+        assert said in str(refused.value)
+        made = self.run("--json")
+        assert 1 == made.exit_code
+        (fault,) = json.loads(made.stdout)
+        assert ("fault", "start", str(refused.value)) == tuple(fault.values())[:3]
+
+    def test_all_that_stops_the_start(self, shop):
+        """Everything is named at once: mending one thing after the other takes a start each."""
+        with opened([], url=f"sqlite:///{shop}/shop.db"):
+            pass
+        with (shop / "crm.toml").open("a") as file:
+            file.write('currency = "USD"\n[retention]\n"servce.*" = "1 day"\n"x" = "2 days"\n')
+            for action in ("raed", "lsit"):
+                file.write(f'[[roles.{action}s.grants]]\nactions = ["{action}"]\nfields = ["*"]\n')
+
+        found = [each["found"] for each in json.loads(self.run("--json").stdout)]
+        names = ("counts in EUR", "'servce.*'", "'x'", "roles.raeds", "roles.lsits")
+        assert [1] * 5 == [sum(name in each for each in found) for name in names]
+        assert 5 == len(found)
+
+    def test_older_plugin(self, shop):
+        """A plugin whose tables the database has in another shape stops the start, and is told."""
+        made = MetaData()
+        first = Table("crm_notes_note", made, whole("customer_id", primary_key=True))
+        other = Table(
+            "crm_notes_note", MetaData(), whole("customer_id", primary_key=True), whole("more")
+        )
+        kept = [
+            plugin(
+                "notes", tables=(PluginTable(each, derived=False, merge="move", erase="delete"),)
+            )
+            for each in (first, other)
+        ]
+        url = f"sqlite:///{shop}/shop.db"
+        with opened([kept[0]], url=url):
+            pass
+        arguments = {**load_configuration(shop / "crm.toml").arguments(), "plugins": [kept[1]]}
+        with pytest.raises(CrmError) as refused:
+            Crm(url, plugins=[kept[1]])
+
+        (found,) = find_obstacles(arguments, assembly_of(arguments))
+        assert str(refused.value) == str(found)
+
+    def test_nothing_is_changed(self, shop):
+        """Neither the database's file nor what it notes of plugins is another afterwards."""
+        url = f"sqlite:///{shop}/shop.db"
+        with opened([], url=url):
+            pass
+        with closing(sqlite3.connect(shop / "shop.db")) as connection:
+            before = "\n".join(connection.iterdump())
+        with (shop / "crm.toml").open("a") as file:
+            file.write("[plugins.tiering]\n[plugins.files]\n")
+
+        assert 0 == self.run().exit_code
+        with closing(sqlite3.connect(shop / "shop.db")) as connection:
+            assert before == "\n".join(connection.iterdump())
+
+    def test_new_database(self, shop):
+        """One that has yet to be made is to be used, or its path mended: nothing to install."""
+        (fault,) = json.loads(self.run("--json").stdout)
+        assert "crm record" in fault["found"]
+        assert "mend `database`" in fault["cure"]
+        assert "install" not in fault["cure"]
+
+    def test_folder_that_is_not_there(self, shop):
+        """It is named by the start, by the status and by the doctor alike."""
+        (shop / "crm.toml").write_text('[crm]\ndatabase = "sqlite:///data/shop.db"\n')
+        said = f"cannot be opened: there is no folder {shop / 'data'}; make it"
+
+        assert said in self.run().stdout
+        for words in (["status"], ["record", "order.placed", "--id", "email:a@example.com"]):
+            made = CliRunner().invoke(command, words)
+            assert (2, True) == (made.exit_code, said in made.output), made.output
+
+    def test_names_are_not_words(self, shop):
+        """A sentence begins with a capital, unless it begins with the name of a table."""
+        with opened([], url=f"sqlite:///{shop}/shop.db"):
+            pass
+        run_sql(f"sqlite:///{shop}/shop.db", "ALTER TABLE crm_task ADD COLUMN mood TEXT")
+
+        assert "Fault (tables): crm_task is not as" in self.run().stdout
 
     def test_older(self, shop):
         """An older database is told to be migrated, not refused."""

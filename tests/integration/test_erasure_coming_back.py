@@ -142,6 +142,52 @@ def test_late_facts_go_to_the_life_they_are_of(crm):
 
 
 @pytest.mark.each_database
+@pytest.mark.parametrize("before", ["consent.given", "consent.requested", "consent.withdrawn"])
+def test_who_agrees_again_is_a_new_customer(crm, before):
+    """Whatever they had said of the same address before: it is of nobody's former life."""
+    said = {"purpose": "news", "channel": "email"}
+    old = crm.record(before, email=ADA.value, payload=said).customer_id
+    pass_days(crm)
+    crm.erase(ADA)
+    pass_days(crm)
+
+    asked = crm.request_consent(ADA, "news", "email")
+    pass_days(crm)
+    given = crm.give_consent(ADA, "news", "email", wording="newsletter/4")
+    ordered = crm.record(drafted("a"))
+
+    assert old < given.customer_id
+    assert 1 == len({each.customer_id for each in (asked, given, ordered)})
+    (news,) = [each for each in crm.consents(ADA) if each.purpose == "news"]
+    assert (ADA.value, "given", "newsletter/4") == (news.address, news.standing, news.wording)
+    assert {"go"} == {each.answer for each in crm.explain_send(ADA, "x", **said)}
+    kept = dump(crm)
+    crm.rebuild()
+    assert "" == difference(kept, dump(crm))
+
+
+@pytest.mark.each_database
+def test_consent_told_late_is_of_who_they_were(crm):
+    """What was agreed to, asked or confirmed before the erasure opens nothing; nor does a no."""
+    then = to_datetime(crm.runtime.clock.now())
+    said = {"purpose": "news", "channel": "email"}
+    old = crm.record("consent.given", email=ADA.value, payload=said).customer_id
+    pass_days(crm)
+    crm.erase(ADA)
+    pass_days(crm)
+
+    for kind in ("consent.requested", "consent.given", "consent.confirmed"):
+        late = crm.record(kind, email=ADA.value, payload=said, occurred_at=then)
+        assert old == late.customer_id
+    imported = crm.record("consent.imported", email=ADA.value, payload=said)
+    no = crm.withdraw_consent(ADA, "promotion", point=ADA.value)
+
+    assert {old} == {imported.customer_id, no.customer_id}
+    assert crm.find_customer(ADA) is None
+    assert {"erased", "withdrawn"} == {each.reason for each in crm.withheld(ADA)}
+
+
+@pytest.mark.each_database
 def test_late_facts_of_two_at_once_fold_onto_one(crm):
     """Who they were is locked, so that what is derived of them is what a rebuild makes."""
     pass_days(crm, 10)

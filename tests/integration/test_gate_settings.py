@@ -59,3 +59,9 @@ def test_settings_of_a_file_are_those_of_the_gate(tmp_path):
             quiet=[QuietHours(since="21:00", until="08:00", weekdays=["sat"])],
             holdouts=[Holdout(name="winter", share=0.1)],
         )
+
+
+def test_a_cap_of_one_is_one_message():
+    """What a cap says of itself counts as people do."""
+    assert "at most 1 asking message within 30 days" == str(Cap(most=1, days=30, asks=True))
+    assert "at most 2 messages on a day" == str(Cap(most=2, per="day"))

@@ -1,6 +1,7 @@
 """Plugins in between: what they make of messages, and what becomes of those that fail."""
 
 import pytest
+from sqlalchemy import select
 
 from crmcore import Crm, VirtualClock
 from crmcore.domain.clock import SECOND
@@ -88,6 +89,29 @@ def test_a_plugin_that_cannot_prepare_anothers_changes_nothing(clock):
 
         assert "Hello" == post.handed[0].content.text
         assert ["prepare_message"] == [each.hook for each in crm.faults("broken")]
+
+
+def test_guards_know_what_asks(clock):
+    """A guard is told whether messages ask for something, of one key, too, and can hold those."""
+    seen = []
+
+    def hold(ctx, event):
+        seen.append((event.key, event.asks, event.size))
+        if event.asks:
+            rows = ctx.execute(select(event.customers.c.customer_id))
+            return [Hold(who, reason="asked enough") for (who,) in rows]
+        return None
+
+    post = Post()
+    with open_crm(clock, post, plugin("guard", guard_message=hold)) as crm:
+        ada, bea = people(crm, 2)
+        crm.send(message(ada))
+        crm.send(message(bea, asks=True))
+        crm.deliver()
+
+        assert {("hello", False, 1), ("hello", True, 1)} == set(seen)
+        assert [ada] == [each.message.customer_id for each in post.handed]
+        assert "guard: asked enough" == crm.messages(bea)[0].reason
 
 
 def test_guards_hold_messages_back(clock):
@@ -212,7 +236,7 @@ def test_messages_wait_for_a_plugin_that_is_gone(clock, tmp_path):
     with open_crm(clock, post, url=url) as crm:
         assert {"accepted": 0, "others": 0} == crm.deliver()
         (missing,) = crm.reconcile()
-        assert "1 messages wait for plugin 'greeter', which is not there" == str(missing)
+        assert "1 message waits for plugin 'greeter', which is not there" == str(missing)
     with open_crm(clock, owner(), url=url) as crm:
         assert crm.next_due() is None
         assert ["channel"] == [each.sort for each in crm.reconcile()]

@@ -1,19 +1,24 @@
 """Messages: planned once, judged, stopped, and of one person when two turn out to be one."""
 
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from crmcore import Crm, Identifier, VirtualClock, to_datetime
 from crmcore.domain.clock import DAY, SECOND
+from crmcore.domain.gate import GateSettings
 from crmcore.domain.message import (
+    Accepted,
     Channel,
     Content,
     Deferred,
     Unknown,
 )
+from crmcore.domain.quiet import QuietHours
 from crmcore.errors import CustomerNotFoundError, InputError, ModeError, NotFoundError, PluginError
-from tests.support.databases import scratch
+from tests.support.databases import scratch, shop_file
 from tests.support.histories import START, instant
 from tests.support.making import plugin, raising
 from tests.support.sending import BROADCAST, Post, assert_sums, message, people, states
@@ -60,6 +65,19 @@ def test_a_message_is_sent_and_the_ledger_tells(clock):
         assert ["order.placed"] == [each.kind for each in decision.because]
 
 
+def test_the_ledger_tells_what_asked(clock):
+    """Whether a message asked for something stands in the ledger, where plugins count it."""
+    post = Post()
+    with open_crm(clock, post) as crm:
+        (ada,) = people(crm, 1)
+        crm.send(message(ada))
+        crm.send(message(ada, "question", asks=True))
+        crm.deliver()
+        told = {each.payload.message: each.payload.asks for each in crm.customer(ada).latest[:2]}
+
+        assert {"hello": False, "question": True} == told
+
+
 def test_sending_twice_is_one_message(clock):
     """Duplicate sends: a key goes to a customer once, however often and by whatever name."""
     post = Post()
@@ -75,6 +93,74 @@ def test_sending_twice_is_one_message(clock):
         crm.deliver()
         assert 1 == len(post.handed)
         assert 1 == len(crm.messages(ada))
+
+
+def test_what_is_sent_again_otherwise_is_warned_of(clock, caplog):
+    """The first stands, and it is no error; what was the same, or was emptied since, is quiet."""
+    with open_crm(clock, Post()) as crm:
+        (ada,) = people(crm, 1)
+        first = crm.send(message(ada, content=Content(text="Hello", data={"sizes": (1, 2)})))
+        crm.send(message(ada, content=Content(text="Hello", data={"sizes": [1, 2]})))
+        assert [] == caplog.messages
+
+        assert first == crm.send(message(ada, purpose="care", priority=3))
+
+        (warned,) = caplog.messages
+        assert "differs in its purpose and priority and content" in warned
+        assert "Hello" not in warned
+
+
+def test_what_could_never_go_is_refused(clock):
+    """The shop's own; a plugin may find that it is too late, and what it says is withheld."""
+    window: dict[str, Any] = {"not_before": NOW + HOUR, "not_after": NOW}
+
+    def late(ctx, event):
+        ctx.send(*(message(each.customer_id, "late", **window) for each in event))
+
+    speaker = plugin("speaker", on_interactions_recorded=late)
+    with open_crm(clock, Post(), speaker) as crm:
+        (ada,) = people(crm, 1)
+        with pytest.raises(InputError, match="could never go"):
+            crm.send(message(ada, **window))
+        with pytest.raises(InputError, match="could never go"):
+            crm.broadcast("all", [ada], **BROADCAST, **window)
+        with pytest.raises(InputError, match="aware datetime"):
+            crm.send(message(ada, not_before="x"))
+        crm.send(message(ada, "now", not_before=NOW, not_after=NOW))
+        clock.advance_to(NOW + HOUR)
+        crm.deliver()
+
+        found = {each.key: (each.state, each.gate) for each in crm.messages(ada)}
+        assert {"now": ("withheld", "expired"), "late": ("withheld", "expired")} == found
+        assert {} == crm.debts()
+
+
+def test_what_was_put_off_is_tried_at_once(clock, tmp_path):
+    """What was deferred, and what waits for hours that were changed; not what is to go later."""
+    answers = [Deferred("full", retry_after=3600.0)]
+    post = Post(answer=lambda each: answers.pop() if answers else Accepted())
+    url = shop_file(tmp_path)
+    hours = QuietHours(since="00:00", until="23:59", purposes=["care"])
+    with open_crm(clock, post, url=url, gate=GateSettings(quiet=[hours])) as crm:
+        (ada,) = people(crm, 1)
+        crm.give_consent(ada, "care", "email")
+        crm.send(message(ada, "one"))
+        crm.send(message(ada, "wished", not_before=NOW + DAY))
+        crm.deliver()
+        crm.send(message(ada, "quiet", purpose="care"))
+        crm.send(message(ada, "no", purpose="news"))
+        assert {"accepted": 0, "others": 0} == crm.deliver()
+        assert {"accepted": 1, "others": 1} == crm.deliver(put_off=True)
+        assert ["one", "one"] == [each.message.key for each in post.handed]
+    with open_crm(clock, post, url=url) as crm:
+        assert {"accepted": 0, "others": 0} == crm.deliver()
+        assert {"accepted": 1, "others": 0} == crm.deliver(put_off=True)
+
+        assert "quiet" == post.handed[-1].message.key
+        assert {"accepted": 2, "planned": 1, "withheld": 1} == Counter(
+            each.state for each in crm.messages(ada)
+        )
+        assert_sums(crm)
 
 
 def test_two_plugins_keys_are_their_own(clock):

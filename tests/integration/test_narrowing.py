@@ -119,6 +119,19 @@ def test_a_clock_that_was_set_back_loses_no_no():
         assert "withheld" == crm.send(message(bea, "two", purpose="news")).gate
 
 
+def test_a_clock_that_was_set_back_leaves_nothing_open():
+    """A no is as late as the request it ends, so an old link confirms nothing."""
+    with shop(Post()) as (crm, clock):
+        ada = known(crm, ADA)
+        clock.at += 600 * SECOND
+        crm.request_consent(ada, "news", "email")
+        clock.at -= 500 * SECOND
+        crm.withdraw_consent(ada, "news")
+
+        with pytest.raises(InputError, match="nothing is open to be confirmed"):
+            crm.confirm_consent(ada, "news", "email")
+
+
 @pytest.mark.parametrize(
     ("kind", "payload"),
     [

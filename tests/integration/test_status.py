@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from crmcore import IdentitySettings
+from crmcore import Crm, IdentitySettings, VirtualClock
 from crmcore.domain.clock import DAY
+from crmcore.domain.message import Deferred
 from crmcore.errors import OutdatedSchemaError, PluginNotFoundError, SchemaError
 from crmcore.persistence.schema import REVISION
 from crmcore.services.background.backoff import MOST_ATTEMPTS
@@ -15,6 +16,7 @@ from tests.support.databases import shop_file
 from tests.support.making import draft, plugin, rows, us
 from tests.support.portraits import portrait
 from tests.support.runs import opened
+from tests.support.sending import Post, message, people
 
 pytestmark = pytest.mark.each_database(partitioned=False)
 
@@ -109,6 +111,27 @@ def test_customers(url):
 
     assert (14, 1, 18) == (found.customers, found.merged, found.interactions)
     assert (2, 1) == (found.duplicates, found.agreed)
+
+
+def test_messages(url):
+    """They are counted by state; what a plugin in shadow would have said is nobody's."""
+    speaker = plugin(
+        "speaker",
+        on_interactions_recorded=lambda ctx, event: [
+            ctx.send(message(each.customer_id, "theirs")) for each in event
+        ],
+    )
+    plugins = [Post(answer=lambda each: Deferred("later")), speaker]
+    with Crm(url, plugins=plugins, shadow=["speaker"], clock=VirtualClock(us(0))) as crm:
+        assert {} == crm.status().messages
+        (ada,) = people(crm, 1)
+        crm.send(message(ada))
+        crm.send(message(ada, "news", purpose="news"))
+        assert {"planned": 1, "withheld": 1} == crm.status().messages
+        crm.deliver()
+
+        assert {"deferred": 1, "withheld": 1} == crm.status().messages
+        assert [(3,)] == rows(crm, "SELECT count(*) FROM crm_message")
 
 
 def test_what_is_left_to_do(url):

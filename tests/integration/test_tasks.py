@@ -411,7 +411,7 @@ class TestCommands:
         added = self.run(
             shop, "task", "add", str(ADA), "Call her", "--due", "2030-01-02", "--note", "lamp"
         )
-        assert "1  Call her (customer 1, nobody, due 2030-01-02 00:00)\n" == added.output
+        assert "1  Call her (customer 1, nobody, due 2030-01-02)\n" == added.output
         assert (
             "1  Call her (customer 1, grace"
             in self.run(shop, "task", "assign", "1", "grace").output
@@ -427,6 +427,26 @@ class TestCommands:
         assert "Call her" in self.run(shop, "tasks", "--all").output
         again = self.run(shop, "task", "done", "1")
         assert (2, True) == (again.exit_code, "finished before by grace" in again.output)
+
+    def test_times_have_a_zone(self, shop):
+        """One without is refused, as elsewhere; a day is the shop's; what is told says its zone."""
+        shop.write_text('[crm]\nzone = "Europe/Berlin"\n')
+        for option in ("--due", "--escalate-at"):
+            wrong = self.run(shop, "task", "add", "1", "x", option, "2030-01-02T10:00")
+            assert 2 == wrong.exit_code
+            assert f"{option} '2030-01-02T10:00' has no time zone" in wrong.output
+        wrong = self.run(shop, "tasks", "--due-before", "tomorrow")
+        assert "'tomorrow' is no instant in ISO 8601" in wrong.output
+
+        told = self.run(shop, "task", "add", "1", "Call", "--due", "2030-01-02T10:00Z").output
+        assert "due 2030-01-02 11:00 CET" in told
+        assert (
+            "due 2030-01-02)"
+            in self.run(shop, "task", "add", "1", "x", "--due", "2030-01-02").output
+        )
+        (first, _) = json.loads(self.run(shop, "tasks", "--json").output)["tasks"]
+        assert "2030-01-01T23:00:00+00:00" == first["due_at"]
+        assert "11:00 CET" in self.run(shop, "tasks").output
 
     def test_drop(self, shop):
         """Dropping needs a reason."""

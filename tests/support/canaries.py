@@ -244,6 +244,8 @@ _VALUES: dict[str, Any] = {
     "operation": "added",
     "brake": "mourning",
     "reasons": [],
+    "tier": "A",
+    "until": "2026-12-31",
 }
 
 

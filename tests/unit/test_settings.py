@@ -1,5 +1,7 @@
 """What plugins check their settings with."""
 
+from collections.abc import Mapping
+
 import pytest
 from attrs import define, field
 
@@ -90,3 +92,29 @@ def test_what_is_no_list(name, value):
         strict_converter().structure({name: value}, Listed)
 
     assert [f"field {name!r}: {value!r} is not a list"] == structuring_problems(caught.value)
+
+
+@define
+class Tabled:
+    prices: dict[str, int] = field(factory=dict)
+    read: Mapping[str, str] = field(factory=dict)
+
+
+@pytest.mark.parametrize("value", ["text", [1], 5, True])
+@pytest.mark.parametrize("name", ["prices", "read"])
+def test_what_is_no_table(name, value):
+    """What is not a table is told to be none, as no crash of the converter's would tell."""
+    with pytest.raises(Exception, match=r"structuring|Tabled") as caught:
+        strict_converter().structure({name: value}, Tabled)
+
+    assert [f"field {name!r}: {value!r} is not a table"] == structuring_problems(caught.value)
+
+
+def test_tables_are_taken():
+    """A table of values is taken as TOML has it, and what is wrong within it is told."""
+    given = {"prices": {"a": 1}, "read": {"b": "c"}}
+
+    assert Tabled({"a": 1}, {"b": "c"}) == strict_converter().structure(given, Tabled)
+    with pytest.raises(Exception, match="Tabled") as caught:
+        strict_converter().structure({"prices": {"a": "b"}}, Tabled)
+    assert ["field 'prices[a]': 'b' is not a whole number"] == structuring_problems(caught.value)

@@ -10,6 +10,7 @@ import click
 from crmcore.cli.answers import id_json, instant_json
 from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
+from crmcore.errors import nearest
 from crmcore.services.staff.access import Access
 
 _most = click.option(
@@ -41,7 +42,7 @@ def _tell(found: Iterable[Access], as_json: bool) -> None:
         refused = " (refused)" if each.outcome == "refused" else ""
         reason = f" - {each.reason}" if each.reason else ""
         click.echo(
-            f"{each.recorded_at:%Y-%m-%d %H:%M:%S}  {each.actor} {each.action}{refused} "
+            f"{each.recorded_at:%Y-%m-%d %H:%M:%S} UTC  {each.actor} {each.action}{refused} "
             f"{whom}{fields}{reason}"
         )
     if not found:
@@ -70,6 +71,11 @@ def of(shell: Shell, staff: str, most: int, as_json: bool) -> None:
     """Tell whom a member of staff looked at, and why."""
     with shell.open() as crm:
         _tell(crm.accesses_of(staff, most=most), as_json)
+        # Who left may have looked, too, so that it is no mistake to ask for them.
+        known = [each.name for each in crm.staff()]
+        if staff not in known:
+            told = f"Note: no member of staff is named {staff!r} now{nearest(staff, known)}."
+            click.echo(told, err=True)
 
 
 @click.command("alarms")

@@ -54,6 +54,7 @@ def customer_json(view: CustomerView) -> dict[str, Any]:
         "id": id_json(view.customer.id),
         "identifiers": [str(each) for each in view.customer.identifiers],
         "recorded_at": instant_json(view.customer.recorded_instant),
+        "erased_at": instant_json(view.customer.erased_instant),
         "interactions": view.interactions,
         "first_at": instant_json(view.first_at),
         "last_at": instant_json(view.last_at),

@@ -25,6 +25,9 @@ from crmcore.replay.trial import Example, kinds_of, try_configuration
 
 CURRENCY: Final = "USD"  # in which the log counts
 
+TOLD: Final = ("tiering",)
+"""The plugins that a log of purchases, and nothing else, tells enough for."""
+
 NEXT: Final = (
     ("crm init", "write a crm.toml for your shop"),
     ("crm try crm.toml --history FILE --mapping FILE", "the same with your history"),
@@ -45,7 +48,8 @@ def demo(keep: Path | None, as_json: bool) -> None:
     Replay a real shop's 78 weeks.
 
     The purchases are those of CDNOW, a shop for music on the web; they come with the package
-    lifetimes. Every plugin that is installed takes part, with its default settings.
+    lifetimes. Of the plugins that are installed, those take part that such a log tells enough
+    for, with their default settings.
     """
     with _folder(keep) as folder:
         configuration = load_configuration(_write_configuration(folder))
@@ -60,7 +64,7 @@ def demo(keep: Path | None, as_json: bool) -> None:
     page = open_page()
     page.say(
         "CDNOW sold music on the web. Its real log of purchases, of everyone who first bought in "
-        "early 1997, is replayed day by day through the strategies installed here. Amounts are "
+        "early 1997, is replayed day by day through the lifecycle and the strategies. Amounts are "
         "in US dollars.",
     )
     show_trial(page, trial)
@@ -89,13 +93,13 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _write_configuration(folder: Path) -> Path:
-    found = [each for each in Installed.of(PLUGINS) if not each.is_shipped]
+    found = [each for each in Installed.of(PLUGINS) if each.name in TOLD]
     tables = [f"[plugins.{each.name}]\n" for each in found]
     path = folder / "crm.toml"
     path.write_text(
         "\n".join(
             (
-                "# Written by `crm demo`: every plugin installed, with its default settings.",
+                "# Written by `crm demo`: plugins with their default settings.",
                 f'[crm]\ndatabase = "sqlite:///crm.db"\ncurrency = "{CURRENCY}"\n',
                 *tables,
             )

@@ -19,21 +19,28 @@ def doctor(shell: Shell, as_json: bool) -> None:
     """
     Find what is wrong, each with its cure.
 
-    Looks at the tables and their policies, at what is due, owed, failed or parked, at what keeps
-    plugins from being told, at messages whose sums do not come out, at the database's settings
-    and at slow plugins. Nothing is changed, and nothing is tried again. Exit code 1 where there
-    is a fault.
+    Looks at what would stop the start, at the tables and their policies, at what is due, owed,
+    failed or parked, at what keeps plugins from being told, at messages whose sums do not come
+    out, at the database's settings and at slow plugins. Nothing is changed, and nothing is tried
+    again. Exit code 1 where there is a fault.
     """
     import attrs
 
+    from crmcore.app.checking import assembly_of, find_obstacles
     from crmcore.configuration import load_configuration
     from crmcore.domain.clock import SystemClock
-    from crmcore.services.checkups.doctor import examine
-    from crmcore.services.starting.assembly import Assembly
+    from crmcore.services.checkups.doctor import examine, obstacle
+    from crmcore.services.checkups.finding import SEVERITIES
 
     arguments = load_configuration(shell.config).arguments()
-    assembly = Assembly(arguments["plugins"], identity=arguments["identity"])
-    findings = examine(arguments["url"], assembly, SystemClock().now())
+    assembly = assembly_of(arguments)
+    findings = sorted(
+        [
+            *(obstacle(error) for error in find_obstacles(arguments, assembly)),
+            *examine(arguments["url"], assembly, SystemClock().now()),
+        ],
+        key=lambda each: SEVERITIES.index(each.severity),
+    )
     if as_json:
         echo_json([attrs.asdict(each) for each in findings])
     for each in () if as_json else findings:
@@ -46,4 +53,7 @@ def doctor(shell: Shell, as_json: bool) -> None:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    """Return a finding as a sentence; a name such as a table's stays as it is written."""
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    is_word = first.isalpha() or first.endswith(",")
+    return f"{text[:1].upper() if is_word else text[:1]}{text[1:].rstrip('.')}."

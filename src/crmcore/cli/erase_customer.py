@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,11 @@ _SHOWN = 20
     metavar="FILE",
     help="Write the certificate there, too.",
 )
-@click.option("--again", is_flag=True, help="Erase those whom a restored backup brought back.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Erase those whom a backup brought back, and do what was not complete.",
+)
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -57,11 +62,15 @@ def erase_customer(
     Forget a customer.
 
     CUSTOMER is written as scheme:value, or as an id. All who were merged into them are the same
-    person and are forgotten, too. It cannot be undone. Keep the journal beside your backups: after
-    one was restored, `crm erase-customer --again --journal FILE` forgets them once more.
+    person and are forgotten, too. It cannot be undone. What something stood in the way of, such as
+    a plugin that is switched off, is done by --again, or by CUSTOMER as an id. Keep the journal
+    beside your backups: after one was restored, `crm erase-customer --again --journal FILE`
+    forgets them once more.
     """
     if (who is None) == (journal is None and not again):
         raise click.UsageError("name a customer, or give --journal or --again, and not both")
+    if certificate is not None:
+        _check_writable(certificate)
     with shell.open() as crm:
         if who is None:
             _of_journal(crm, journal, again=again, as_json=as_json)
@@ -74,6 +83,14 @@ def erase_customer(
                 _tell_outcomes(plan.outcomes, will=True)
                 click.confirm(f"Forget customer {plan.customer_id}?", abort=True)
             _tell_done(crm.erase(known, reason=reason, actor="cli"), certificate, as_json=as_json)
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a path that nothing can be written to, before anything is done."""
+    if not path.parent.is_dir():
+        raise click.UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.UsageError(f"{path} cannot be written: you may not write there")
 
 
 def _of_journal(crm: Crm, journal: Path | None, *, again: bool, as_json: bool) -> None:
@@ -116,6 +133,10 @@ def _tell_plan(crm: Crm, who: str, *, as_json: bool) -> None:
     merged = "".join(f", who is {each}, too" for each in plan.merged[:_SHOWN])
     click.echo(f"Customer {plan.customer_id}{merged}. Nothing is changed.")
     _tell_outcomes(plan.outcomes, will=True)
+    for name in plan.absent:
+        click.echo(
+            f"  Not reached: what plugin {name!r} keeps besides its tables, as it is not here"
+        )
     if plan.held is not None:
         click.echo(f"They are on hold, and cannot be forgotten: {plan.held}")
 
@@ -159,6 +180,8 @@ def _tell_verification(found: Verification | None) -> None:
             click.echo(f"  {title}: {each.where}, {each.count:,} times: {each.why}")
     for sentence in found.unverified:
         click.echo(f"  Not verified: {sentence}")
+    if not (found.is_clean and found.is_complete):
+        click.echo("The erasure is not complete yet.")
 
 
 def certificate_json(done: Certificate) -> dict[str, Any]:

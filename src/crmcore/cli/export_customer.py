@@ -29,7 +29,8 @@ def export_customer(shell: Shell, who: str, folder: Path, as_json: bool) -> None
     Write down all that is kept of a customer.
 
     CUSTOMER is written as scheme:value, or as an id. There is a JSON file for programs and a page
-    for people, and both say the same. What is about other people is left out.
+    for people, and both say the same. What is about other people is left out. They are
+    copies, which no erasure reaches: delete them when they have been handed over.
     """
     with shell.open() as crm:
         done = crm.export(known_as(who), folder)
@@ -47,3 +48,6 @@ def export_customer(shell: Shell, who: str, folder: Path, as_json: bool) -> None
     click.echo(f"Customer {done.customer_id}, {plural(count, 'entry', 'entries')}:")
     click.echo(f"  for programs  {done.data}")
     click.echo(f"  for people    {done.page}")
+    click.echo(
+        "These are copies, which no erasure reaches: delete them once they were handed over."
+    )

@@ -51,6 +51,12 @@ consent: Final = LazyGroup(
             "Show where a customer's consent stands, and what made it so.",
         ),
         "give": Lazy("crmcore.cli.consent:give", "Record that a customer agreed."),
+        "request": Lazy(
+            "crmcore.cli.consent:request", "Record that a customer asked for something."
+        ),
+        "confirm": Lazy(
+            "crmcore.cli.consent:confirm", "Record that a customer confirmed what they asked for."
+        ),
         "withdraw": Lazy("crmcore.cli.consent:withdraw", "Record that a customer said no."),
         "withheld": Lazy(
             "crmcore.cli.consent:withheld", "List contact points that nobody writes to."

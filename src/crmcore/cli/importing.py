@@ -41,7 +41,8 @@ def import_(shell: Shell, file: Path, mapping: Path, bad_rows: BadRows, as_json:
     Record what a file says.
 
     The file is read to its end before anything is recorded. What was recorded before is not
-    recorded again, so a broken import is mended by running it again.
+    recorded again, so a broken import is mended by running it again. A row of what has yet to
+    happen is not right.
     """
     with shell.open() as crm:
         with working(f"Reading {file.name}"):
@@ -50,6 +51,7 @@ def import_(shell: Shell, file: Path, mapping: Path, bad_rows: BadRows, as_json:
                 HistoryMapping.from_toml(mapping),
                 kinds=crm.assembly.kinds,
                 bad_rows=bad_rows,
+                now=crm.runtime.clock.now(),
             )
         let_debts_be_paid(crm)
         with progress("Recording") as advance:

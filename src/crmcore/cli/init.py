@@ -20,7 +20,30 @@ from crmcore.errors import ConfigurationError, OutdatedSchemaError
 
 _HEAD: Final = """\
 # The configuration of crmcore. A setting behind a # is the default: take the # away to change it.
+# What stands behind ## is an example, of what has no default.
 # `crm try` shows what a configuration makes of a shop's history before it is switched on.
+"""
+
+_EXAMPLES: Final = """\
+# For how long personal values of interactions are kept, by kind: `service.*` is all kinds that
+# begin so, `*` is all; of several that fit, the longest name counts. Without it, until they are
+# erased.
+[retention]
+## "service.*" = "24 months"
+
+# Segments of the shop's own: a sentence by the name that the shop gives it.
+[segments]
+## regulars = "orders(days=90).count >= 2"
+
+# Kinds that segments know by a name of the shop's own.
+[families]
+## visits = ["product.viewed", "cart.changed"]
+
+# What staff may do: a table for each role, and one for each member of staff.
+## [roles.support]
+## grants = [{ actions = ["read", "work"], fields = ["contact", "stages", "tasks"] }]
+## [staff.grace]
+## roles = ["support"]
 """
 
 
@@ -88,6 +111,7 @@ def _configuration(database: str, currency: str, zone: str) -> str:
     lines += toml_table("identity", IdentitySettings, {})
     lines += comment(description_of(RelationshipSettings))
     lines += toml_table("relationship", RelationshipSettings, {})
+    lines.append(_EXAMPLES)
     for each in Installed.of(PLUGINS):
         cls = load_plugin(each.name)
         lines += comment(description_of(cls))

@@ -19,6 +19,7 @@ from crmcore.cli.shell import (
     let_time_pass,
     pass_shell,
 )
+from crmcore.domain.clock import check_happened
 from crmcore.domain.identity import parse_identifier
 from crmcore.domain.interaction import Draft
 from crmcore.domain.money import Money
@@ -79,6 +80,8 @@ def record(
         **fields,
     )
     with shell.open() as crm:
+        if draft.occurred_at is not None:
+            check_happened(draft.occurred_at, crm.runtime.clock.now())
         let_debts_be_paid(crm)
         if amount is not None:
             money = Money.of(amount, currency or crm.runtime.currency)
@@ -103,7 +106,8 @@ def _instant(text: str) -> datetime:
             f"--at {text!r} is no instant in ISO 8601; 2024-05-01T09:30:00+02:00 is one"
         ) from error
     if moment.tzinfo is None:
-        raise InstantError(f"--at {text!r} has no time zone; {text}Z or {text}+02:00 has one")
+        full = moment.isoformat()
+        raise InstantError(f"--at {text!r} has no time zone; {full}Z or {full}+02:00 has one")
     return moment
 
 

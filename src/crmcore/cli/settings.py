@@ -138,6 +138,8 @@ def toml_table(name: str, cls: type[Any], given: Mapping[str, str]) -> Iterator[
             yield f"# {setting.name} =   # needed: {setting.type}"
         elif setting.default is not None:
             yield f"# {setting.name} = {setting.default}"
+        else:  # it is not set, which TOML has no word for
+            yield f"# {setting.name} ="
     yield ""
 
 

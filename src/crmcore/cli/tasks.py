@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from crmcore.cli.answers import id_json, instant_json, interaction_json
+from crmcore.cli.consent import instant_of
 from crmcore.cli.customer import known_as
 from crmcore.cli.shell import Shell, config_option, echo_json, json_option, pass_shell
-from crmcore.domain.clock import to_datetime
+from crmcore.cli.terminal.words import moment
+from crmcore.domain.clock import Calendar, to_datetime
 from crmcore.domain.task import DONE, DROPPED, Task, TaskView
 
-_WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+if TYPE_CHECKING:
+    from crmcore.app import Crm
+
+_WHEN: Final = "DAY|INSTANT"
 
 
 def task_json(task: Task) -> dict[str, Any]:
@@ -36,22 +41,28 @@ def task_json(task: Task) -> dict[str, Any]:
     }
 
 
-def _told(task: Task) -> str:
+def _told(task: Task, calendar: Calendar) -> str:
     """Return a task in a line."""
-    due = "" if task.due_at is None else f", due {task.due_at:%Y-%m-%d %H:%M}"
+    due = "" if task.due_instant is None else f", due {moment(task.due_instant, calendar)}"
     owner = task.owner or "nobody"
     ended = "" if task.is_open else f" [{task.outcome} by {task.done_by or 'somebody'}]"
     return f"{task.id}  {task.title} (customer {task.customer_id}, {owner}{due}){ended}"
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
+def _instant(option: str, text: str | None, calendar: Calendar) -> datetime | None:
+    """Return the instant that an option gives; a day alone is one of the shop's, as it begins."""
+    if text is None:
+        return None
+    try:
+        return to_datetime(calendar.start_of(date.fromisoformat(text)))
+    except ValueError:
+        return instant_of(option, text)
 
 
 @click.command
 @click.option("--owner", metavar="NAME", help="Only those of a member of staff, or a team.")
 @click.option("--customer", metavar="SCHEME:VALUE|ID", help="Only those of a customer.")
-@click.option("--due-before", type=_WHEN, help="Only those due before then (UTC).")
+@click.option("--due-before", metavar=_WHEN, help="Only those due before then.")
 @click.option(
     "--open/--done", "is_open", default=True, help="Those to be done, which is the default."
 )
@@ -66,7 +77,7 @@ def tasks(
     shell: Shell,
     owner: str | None,
     customer: str | None,
-    due_before: datetime | None,
+    due_before: str | None,
     is_open: bool,
     every: bool,
     most: int,
@@ -77,17 +88,19 @@ def tasks(
         found = crm.tasks(
             owner=owner,
             customer=None if customer is None else known_as(customer),
-            due_before=_aware(due_before),
+            due_before=_instant("--due-before", due_before, crm.runtime.calendar),
             is_open=None if every else is_open,
             most=most,
         )
+        calendar = crm.runtime.calendar
     if as_json:
         echo_json({"tasks": [_view_json(each) for each in found]})
         return
     for each in found:
-        click.echo(_told(each.task))
+        click.echo(_told(each.task, calendar))
         for fact in each.latest:
-            click.echo(f"      {to_datetime(fact.occurred_instant):%Y-%m-%d} {fact.kind}")
+            day = calendar.day_of(fact.occurred_instant)
+            click.echo(f"      {day} {fact.kind}")
     if not found:
         click.echo("There is nothing to do." if is_open and not every else "There are no tasks.")
 
@@ -102,8 +115,8 @@ def _view_json(each: TaskView) -> dict[str, Any]:
 @click.option("--key", metavar="TEXT", help="Adding a task of the same key again changes nothing.")
 @click.option("--note", metavar="TEXT", help="More on it.")
 @click.option("--owner", metavar="NAME", help="A member of staff, or a team.")
-@click.option("--due", type=_WHEN, help="When it is to be done by (UTC).")
-@click.option("--escalate-at", type=_WHEN, help="When it goes to --escalate-to, if not done (UTC).")
+@click.option("--due", metavar=_WHEN, help="When it is to be done by.")
+@click.option("--escalate-at", metavar=_WHEN, help="When it goes to --escalate-to, if not done.")
 @click.option("--escalate-to", metavar="NAME", help="A member of staff, or a team.")
 @config_option
 @json_option
@@ -115,12 +128,17 @@ def add(
     key: str | None,
     note: str | None,
     owner: str | None,
-    due: datetime | None,
-    escalate_at: datetime | None,
+    due: str | None,
+    escalate_at: str | None,
     escalate_to: str | None,
     as_json: bool,
 ) -> None:
-    """Add something to be done for a customer."""
+    """
+    Add something to be done for a customer.
+
+    An INSTANT has its zone, such as 2030-01-02T09:30:00+01:00; a DAY alone is the shop's, and means
+    its beginning.
+    """
     with shell.open() as crm:
         task = crm.add_task(
             known_as(customer),
@@ -128,12 +146,12 @@ def add(
             key=key,
             note=note,
             owner=owner,
-            due_at=_aware(due),
-            escalate_at=_aware(escalate_at),
+            due_at=_instant("--due", due, crm.runtime.calendar),
+            escalate_at=_instant("--escalate-at", escalate_at, crm.runtime.calendar),
             escalate_to=escalate_to,
             actor="cli",
         )
-    _answer(task, as_json)
+        _answer(task, crm, as_json)
 
 
 @click.command
@@ -159,7 +177,7 @@ def done(
         raise click.UsageError("--drop needs a --reason")
     with shell.open() as crm:
         task = crm.finish_task(task_id, DROPPED if drop else outcome, reason=reason, actor=by)
-    _answer(task, as_json)
+        _answer(task, crm, as_json)
 
 
 @click.command
@@ -172,11 +190,11 @@ def assign(shell: Shell, task_id: int, owner: str, as_json: bool) -> None:
     """Give a task to a member of staff, or a team."""
     with shell.open() as crm:
         task = crm.assign_task(task_id, owner, actor="cli")
-    _answer(task, as_json)
+        _answer(task, crm, as_json)
 
 
-def _answer(task: Task, as_json: bool) -> None:
+def _answer(task: Task, crm: Crm, as_json: bool) -> None:
     if as_json:
         echo_json(task_json(task))
     else:
-        click.echo(_told(task))
+        click.echo(_told(task, crm.runtime.calendar))

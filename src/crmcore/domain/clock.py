@@ -48,6 +48,23 @@ def to_instant(moment: datetime) -> int:
     return instant
 
 
+def check_happened(moment: datetime, now: int) -> datetime:
+    """
+    Return *moment*, unless it lies more than a day ahead of the instant *now*.
+
+    A day is left to clocks that differ, and to what was written down in another zone.
+
+    Raises:
+        InstantError: If it does: what is told of as having happened cannot be yet to come.
+    """
+    if to_instant(moment) > now + DAY:
+        raise InstantError(
+            f"{moment.isoformat()} lies more than a day ahead of {to_datetime(now):%Y-%m-%d %H:%M} "
+            "UTC, which is now; an instant at which it has happened is expected"
+        )
+    return moment
+
+
 def to_datetime(instant: int) -> datetime:
     """Return the instant as an aware datetime in UTC."""
     try:

@@ -19,11 +19,13 @@ class Customer:
         id: Theirs, for ever.
         recorded_instant: When they were first recorded, in microseconds.
         identifiers: What they are known by, oldest first.
+        erased_instant: When they were forgotten, in microseconds; None if they were not.
     """
 
     id: int
     recorded_instant: int
     identifiers: tuple[Identifier, ...] = ()
+    erased_instant: int | None = None
 
     @property
     def recorded_at(self) -> datetime:

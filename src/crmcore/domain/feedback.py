@@ -25,6 +25,7 @@ class MessageSettled:
         plugin: Whose it was; empty for the shop's own.
         reference: The provider's own name for it.
         reason: What the provider said, where it did not take it; it may repeat the address.
+        asks: Whether it asked the customer for something.
     """
 
     message: str
@@ -32,6 +33,7 @@ class MessageSettled:
     plugin: str = ""
     reference: str | None = None
     reason: str | Erased | None = personal(default=None)
+    asks: bool = False
 
 
 @frozen(kw_only=True)

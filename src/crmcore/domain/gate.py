@@ -114,7 +114,8 @@ class Cap:
         within = "on a day" if self.per else f"within {self.days} days"
         of = f" of {', '.join(self.purposes)}" if self.purposes else ""
         on = f" on {', '.join(self.channels)}" if self.channels else ""
-        return f"at most {self.most} {what}messages{of}{on} {within}"
+        noun = "message" if self.most == 1 else "messages"
+        return f"at most {self.most} {what}{noun}{of}{on} {within}"
 
 
 @frozen(kw_only=True)

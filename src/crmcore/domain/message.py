@@ -362,6 +362,21 @@ def check_draft(draft: object) -> MessageDraft:
     return draft
 
 
+def check_window(not_before: object, not_after: object) -> None:
+    """
+    Raise `InputError` if a message could go at no instant at all.
+
+    The shop's own: a plugin may find that it is too late, and what it says then is withheld.
+    """
+    earliest = check_instant("not_before", not_before)
+    latest = check_instant("not_after", not_after)
+    if earliest is not None and latest is not None and earliest > latest:
+        raise InputError(
+            f"the message's not_before, {to_datetime(earliest)}, is later than its not_after, "
+            f"{to_datetime(latest)}, so it could never go; an earlier one is expected"
+        )
+
+
 def check_terms(asks: object, priority: object) -> None:
     """Raise `InputError` unless these are a truth value and a whole number."""
     if type(asks) is not bool:

@@ -64,12 +64,16 @@ class ErasurePlan:
     held: str | None = None
     """Why they may not be erased at present; None: they may."""
 
+    absent: Sequence[str] = ()
+    """Plugins that keep something besides tables and are not here, so that it would stay."""
+
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         return {
             "customer": str(self.customer_id),
             "merged": [str(each) for each in self.merged],
             "held": self.held,
+            "absent": [*self.absent],
             "outcomes": [each.as_json() for each in self.outcomes],
         }
 
@@ -106,7 +110,7 @@ class Verification:
             people, in tables that are not crmcore's.
         unverified: What nobody could look at, in sentences.
         is_complete: False where something stood in the way, such as a process that reads the
-            database; erasing them once more does the rest.
+            database, or a plugin that is not here; erasing them once more does the rest.
     """
 
     searched: int
@@ -192,7 +196,8 @@ class ErasedAgain:
     What became of those whom an older backup brought back.
 
     Attributes:
-        certificates: Of those who were erased again.
+        certificates: Of those who were erased again, and of those of whom it had not been
+            verified to the end.
         held: Why others were left: they are on hold there. Do it again when that has ended.
     """
 

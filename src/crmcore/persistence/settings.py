@@ -46,7 +46,15 @@ def _upsert(connection: Connection, *, rising: bool = False) -> Any:
 IN_SHADOW: Final = "shadow"
 """The setting that names the plugins in shadow."""
 
+ERASING: Final = "plugins that erase"
+"""The setting that names all plugins that ever said they keep something besides their tables."""
+
 
 def read_shadow(connection: Connection) -> set[str]:
     """Return the plugins that were in shadow when the database was opened last."""
-    return set(filter(None, (read_setting(connection, IN_SHADOW) or "").split(" ")))
+    return read_names(connection, IN_SHADOW)
+
+
+def read_names(connection: Connection, name: str) -> set[str]:
+    """Return the names that the setting *name* lists; none if there is no such setting."""
+    return set(filter(None, (read_setting(connection, name) or "").split(" ")))

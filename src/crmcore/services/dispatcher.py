@@ -27,6 +27,8 @@ from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
 R = TypeVar("R")
+Took = tuple[str, str, int, int]
+"""Plugin, hook, rows and microseconds of a call."""
 
 
 @frozen(kw_only=True)
@@ -194,15 +196,17 @@ class Dispatcher:
         if not calls:
             return
         before = [len(unit.context(call.plugin).decisions) for call in calls]
+        took: list[Took] = []
         try:
             with unit.connection.savepoint():
-                took = self._run_measured(unit, calls)
+                self._run_measured(unit, calls, took)
             if self._times.note(took):
                 self._let_rest(unit, calls)
             return
         except RetryTransaction:
             raise
         except Exception:
+            self._times.note(took)
             unit.settled.clear()
             for call, count in zip(calls, before, strict=True):
                 del unit.context(call.plugin).decisions[count:]
@@ -220,14 +224,13 @@ class Dispatcher:
         """Return whether a plugin's work is the worker's; the shop waits for critical ones."""
         return self._times.rests(plugin.name, unit.now) and plugin.name not in self._critical
 
-    def _run_measured(self, unit: Unit, calls: Sequence[Call]) -> list[tuple[str, str, int, int]]:
+    def _run_measured(self, unit: Unit, calls: Sequence[Call], found: list[Took]) -> None:
         """
-        Run each of *calls*, and return what it took, as it is noted.
+        Run each of *calls*, and add to *found* what it took, as it is noted.
 
         To ask for a thread's CPU time takes some ten times as long as to ask what time it is, and
         a call takes no more CPU than time: only after long ones is it asked for.
         """
-        found = []
         cpu, short, started = thread_time_ns(), 0, perf_counter_ns()
         for call in calls:
             call.run(unit.context(call.plugin), call.event)
@@ -241,7 +244,6 @@ class Dispatcher:
                 ended = perf_counter_ns()
             started = ended
             found.append((call.plugin.name, call.hook, len(call.customers), took // 1000))
-        return found
 
     def _let_rest(self, unit: Unit, calls: Sequence[Call]) -> None:
         """Leave the work of who took too much time, again and again, to the worker."""

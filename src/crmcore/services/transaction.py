@@ -12,7 +12,14 @@ from attrs import frozen
 from crmcore.domain.arguments import check_class, listed
 from crmcore.domain.identity import Identifier, Known
 from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_draft
-from crmcore.domain.message import Broadcast, BroadcastFields, Message, MessageDraft, check_key
+from crmcore.domain.message import (
+    Broadcast,
+    BroadcastFields,
+    Message,
+    MessageDraft,
+    check_key,
+    check_window,
+)
 from crmcore.domain.task import DONE, Task, TaskDraft
 from crmcore.errors import InputError, PluginNotFoundError
 from crmcore.hooks import Audience, Context, IdList, Plugin
@@ -24,6 +31,7 @@ from crmcore.services.identities.people import People
 from crmcore.services.identities.proving import Proven
 from crmcore.services.merging.merging import Merge, Unmerged
 from crmcore.services.messaging.consenting import Consenting
+from crmcore.services.messaging.resent import warn_of_difference
 from crmcore.services.recording.recorder import Recorder
 from crmcore.services.staff.tasking import TaskService
 from crmcore.services.starting.assembly import Assembly
@@ -217,7 +225,9 @@ class Transaction(Consenting):
             return ids
 
         (message_id,) = self._whole(plan)
-        return messages.read(unit.connection, [message_id])[0]
+        planned = messages.read(unit.connection, [message_id])[0]
+        warn_of_difference(draft, planned)
+        return planned
 
     def broadcast(
         self,
@@ -232,6 +242,7 @@ class Transaction(Consenting):
         unit, messages = self._unit, self._unit.runtime.messages
         terms = {**values, "not_before": not_before, "not_after": not_after}
         draft = messages.checked_broadcast(key, terms)
+        check_window(not_before, not_after)
 
         def plan() -> Broadcast:
             planned = messages.broadcast(unit, draft, audience)

@@ -84,7 +84,11 @@ def tell_everybody(crm: Crm, key: str) -> None:
 
 
 def one_of_each(shop: Shop) -> list[Draft]:
-    """Return a draft of every kind that happens in a shop, and of the plugin's that it records."""
+    """
+    Return a draft of every kind that happens in a shop, and of the plugin's that it records.
+
+    All fields of their payloads have values: what a plugin does of one should be seen.
+    """
     subject = shop.subject
     found: list[Draft] = []
     core = [kind for kind in CORE_KINDS if kind.name in SHOP_KINDS]
@@ -101,7 +105,7 @@ def one_of_each(shop: Shop) -> list[Draft]:
     @given(
         st.tuples(
             *(
-                drafts(kind=kind, number=n, at=START, values=values, currency=currency)
+                drafts(kind=kind, number=n, at=START, values=values, currency=currency, full=True)
                 for n, kind in enumerate([*core, *own])
             )
         )
@@ -114,11 +118,11 @@ def one_of_each(shop: Shop) -> list[Draft]:
 
 
 def crowd(templates: Sequence[Draft], count: int, *, day: int = 0, first: int = 0) -> list[Draft]:
-    """Return the same for each of *count* customers, kind after kind."""
+    """Return the same for each of *count* customers, kind after kind, at an instant of its own."""
     made: list[Draft] = []
     for number, each in enumerate(templates):
-        at = START + timedelta(days=day, minutes=number)
-        for who in range(first, first + count):
+        for place, who in enumerate(range(first, first + count)):
+            at = START + timedelta(days=day, minutes=number, milliseconds=20 * place)
             account = f"c{who}"
             known = (Identifier("account", account), Identifier("email", f"{account}@example.com"))
             made.append(

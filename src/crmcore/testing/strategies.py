@@ -65,8 +65,8 @@ def customers(most: int = 4) -> st.SearchStrategy[tuple[Identifier, ...]]:
     )
 
 
-def payloads(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a strategy for payloads of a kind, made from the types of its fields."""
+def payloads(kind: Kind, *, full: bool = False) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a strategy for payloads of a kind, made of its fields' types; *full* has them all."""
     if kind.name.startswith("consent."):
         return st.fixed_dictionaries(
             {"purpose": st.sampled_from(PURPOSES), "channel": st.just("email")}
@@ -74,20 +74,25 @@ def payloads(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
     needed: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for each in attrs.fields(attrs.resolve_types(kind.payload)):
-        values = of_type(each.type, each.name)
-        (needed if each.default is attrs.NOTHING else optional)[each.name] = values
+        values = of_type(each.type, each.name, full=full)
+        (needed if full or each.default is attrs.NOTHING else optional)[each.name] = values
     return st.fixed_dictionaries(needed, optional=optional)
 
 
-def of_type(wanted: Any, name: str = "") -> st.SearchStrategy[Any]:
-    """Return a strategy for values, as JSON has them, of a field's type."""
+def of_type(wanted: Any, name: str = "", *, full: bool = False) -> st.SearchStrategy[Any]:
+    """
+    Return a strategy for values, as JSON has them, of a field's type.
+
+    With *full* there is something, where there may be nothing.
+    """
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin in (Union, types.UnionType):
-        return st.one_of(*(of_type(each, name) for each in inner if each is not Erased))
+        left_out = (Erased, type(None)) if full else (Erased,)
+        return st.one_of(*(of_type(e, name, full=full) for e in inner if e not in left_out))
     if origin is Literal:
         return st.sampled_from(inner)
     if origin in (list, tuple, Sequence) or (isinstance(origin, type) and origin is list):
-        return st.lists(of_type(inner[0] if inner else str, name), max_size=3)
+        return st.lists(of_type(inner[0] if inner else str, name), min_size=full, max_size=3)
     if origin in (dict, Mapping):
         return st.dictionaries(st.sampled_from(_WORDS), of_type(inner[1], name), max_size=2)
     if isinstance(wanted, type) and attrs.has(wanted):
@@ -126,8 +131,9 @@ def drafts(
     values: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     most: int = 4,
     currency: str = "EUR",
+    full: bool = False,
 ) -> Draft:
-    """Draw one thing that happens, of a kind, to one of *most* customers."""
+    """Draw one thing that happens, of a kind, to one of *most* customers; see `payloads`."""
     who = draw(customers(most))
     if kind.name.startswith("consent.") and len(who) == 1:  # it is about an address
         who = (*who, Identifier("email", f"{who[0].value}@example.com"))
@@ -149,7 +155,7 @@ def drafts(
         whole = sum(line.amount_minor for line in lines) or draw(st.sampled_from((0, 990, 12345)))
         amount = Money(whole, currency)
     given = (values or {}).get(kind.name)
-    payload = draw(st.sampled_from(given) if given else payloads(kind))
+    payload = draw(st.sampled_from(given) if given else payloads(kind, full=full))
     return Draft(
         kind.name,
         identifiers=who,

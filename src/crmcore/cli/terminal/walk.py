@@ -11,6 +11,7 @@ from attrs import frozen
 from crmcore.cli.terminal.page import Page
 from crmcore.cli.terminal.words import figure, figures, moment, plural, readable
 from crmcore.domain.clock import Calendar
+from crmcore.domain.customer import Customer
 from crmcore.domain.interaction import Interaction
 from crmcore.domain.shadow import is_shadow, plugin_of
 from crmcore.services.customers import CustomerView
@@ -27,7 +28,7 @@ class Walk:
 
     def show_customer(self, view: CustomerView) -> None:
         """Write who the customer is, where they stand and what plugins know of them."""
-        labelled = [("customer", ", ".join(map(str, view.customer.identifiers)) or "not named")]
+        labelled = [("customer", self._named(view.customer))]
         for stage in view.stages:
             about = f" of {stage.subject}" if stage.subject else ""
             since = f" since {self._when(stage.entered_at)}" if stage.entered_at else ""
@@ -41,6 +42,11 @@ class Walk:
         indent = max(len(label) for label, _ in labelled) + 2
         for label, told in labelled:
             self.page.item(label, told, indent=indent)
+
+    def _named(self, customer: Customer) -> str:
+        if customer.erased_instant is not None:
+            return f"forgotten {self._when(customer.erased_instant)}"
+        return ", ".join(map(str, customer.identifiers)) or "not named"
 
     def show_latest(self, view: CustomerView) -> None:
         """Write the latest interactions, newest first."""

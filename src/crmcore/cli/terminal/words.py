@@ -69,8 +69,8 @@ def figures(values: Mapping[str, Any], currency: str) -> str:
 
 
 def moment(instant: int, calendar: Calendar) -> str:
-    """Return an instant in the shop's zone: the day alone if it is when the day begins."""
+    """Return an instant with the shop's zone: the day alone if it is when the day begins."""
     at = to_datetime(instant).astimezone(calendar.zone)
     if calendar.start_of(at.date()) == instant:
         return str(at.date())
-    return f"{at:%Y-%m-%d %H:%M}"
+    return f"{at:%Y-%m-%d %H:%M %Z}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Select, bindparam, case, func, select
+from sqlalchemy import Select, bindparam, case, func, or_, select
 
+from crmcore.domain.message import State
 from crmcore.errors import SchemaError
 from crmcore.persistence.catalogue import revision
 from crmcore.persistence.connection import Connection
@@ -18,12 +18,15 @@ from crmcore.persistence.customers import customer
 from crmcore.persistence.database import Database
 from crmcore.persistence.ledger import interaction
 from crmcore.persistence.merges import match
+from crmcore.persistence.messages import message
 from crmcore.persistence.revisions import CORE, applied_revisions, has_ledger
 from crmcore.persistence.schema import REVISION
 from crmcore.persistence.settings import read_shadow
 from crmcore.persistence.timers import timer
 from crmcore.services import faults
 from crmcore.services.faults import Fault
+from crmcore.services.messaging.judging import SHADOW_GATE
+from crmcore.services.starting.folder import check_folder, file_of
 from crmcore.services.starting.revisions import refuse_newer, refuse_older
 
 _customers = select(func.count(), func.count(customer.c.merged_into)).select_from(customer)
@@ -32,6 +35,11 @@ _matches = (
     select(match.c.status, func.count())
     .where(match.c.status.in_(["open", "agreed"]))
     .group_by(match.c.status)
+)
+_messages = (
+    select(message.c.state, func.count())
+    .where(or_(message.c.gate.is_(None), message.c.gate != SHADOW_GATE))
+    .group_by(message.c.state)
 )
 _revisions = select(revision.c.component, func.max(revision.c.revision)).group_by(
     revision.c.component
@@ -44,6 +52,10 @@ _waiting = select(backlog.c.plugin, func.count(), func.count(backlog.c.parked_at
     backlog.c.plugin
 )
 _cursors = select(cursor.c.plugin, cursor.c.position_xid, cursor.c.position_id)
+
+
+class NoTablesError(SchemaError):
+    """A database has no tables of crmcore's yet, or its path is not the right one."""
 
 
 @frozen(kw_only=True)
@@ -99,6 +111,7 @@ class Status:
         merged: How many were merged into others.
         duplicates: How many pairs may be one person, and wait for somebody to decide.
         agreed: How many pairs are one by policy, and wait to be merged.
+        messages: How many stand in which state, but for what plugins in shadow would have said.
         plugins: Those switched on in their order, then those that left something, by name.
     """
 
@@ -109,6 +122,7 @@ class Status:
     interactions: int
     duplicates: int
     agreed: int
+    messages: Mapping[State, int]
     plugins: Sequence[PluginStatus]
 
 
@@ -162,6 +176,7 @@ def status_of(connection: Connection, plugins: Collection[str], now: int) -> Sta
         interactions=connection.execute(_interactions)[0][0],
         duplicates=matches.get("open", 0),
         agreed=matches.get("agreed", 0),
+        messages=dict(connection.execute(_messages)),
         plugins=_plugins(connection, plugins, now, revisions),
     )
 
@@ -208,15 +223,14 @@ def _count(database: Database) -> Callable[[], Select[Any]]:
 
 def _check_there(database: Database) -> None:
     """Refuse a file that is not there, which SQLite would make."""
-    if not database.portable.is_sqlite or database.is_in_memory:
-        return
-    name = str(database.engine.url.database)
-    if not (name.startswith("file:") or Path(name).exists()):
+    check_folder(database)
+    path = file_of(database)
+    if path is not None and not path.exists():
         raise _no_tables(database)
 
 
-def _no_tables(database: Database) -> SchemaError:
-    return SchemaError(
+def _no_tables(database: Database) -> NoTablesError:
+    return NoTablesError(
         f"the database {_url_of(database)} has no tables of crmcore's; they are made when it is "
         "first opened, such as by `crm record`"
     )

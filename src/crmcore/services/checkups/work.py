@@ -7,10 +7,11 @@ from typing import Final
 
 from sqlalchemy import bindparam, func, select
 
-from crmcore.domain.clock import SECOND
+from crmcore.domain.clock import DAY, SECOND
 from crmcore.persistence.cursors import Commits, cursor
 from crmcore.persistence.faults import debt
 from crmcore.persistence.ledger import interaction
+from crmcore.persistence.schema import Whole
 from crmcore.persistence.stages import stage
 from crmcore.persistence.timers import timer
 from crmcore.services.checkups.finding import Finding, Patient, counted, lasted
@@ -32,6 +33,28 @@ _cursors = select(cursor.c.plugin, cursor.c.position_xid, cursor.c.position_id)
 _recorded = select(interaction.c.recorded_at).where(
     interaction.c.interaction_id == bindparam("wanted")
 )
+
+
+_ahead = (
+    select(interaction.c.source, func.count(), func.min(interaction.c.interaction_id))
+    .where(interaction.c.occurred_at > bindparam("latest", type_=Whole))
+    .group_by(interaction.c.source)
+    .order_by(interaction.c.source)
+)
+
+
+def check_future(patient: Patient) -> Iterable[Finding]:
+    """Find what was recorded as having happened, and has yet to happen."""
+    for source, count, first in patient.connection.execute(_ahead, latest=patient.now + DAY):
+        yield Finding(
+            "warning",
+            check="future",
+            found=f"{counted(count, 'interaction')} of source {source!r} "
+            f"{'lies' if count == 1 else 'lie'} more than a day ahead, "
+            f"the first recorded as {first}: stages and figures follow from what has yet to happen",
+            cure="mend what tells the time there, or reads it; what is recorded stays, so record "
+            "beside it, under another key, what is right",
+        )
 
 
 def check_due(patient: Patient) -> Iterable[Finding]:

@@ -39,7 +39,7 @@ from crmcore.persistence.schema import Whole
 from crmcore.services.identities.registration import Name, Names, Owner, Registration
 
 _insert_customer = insert(customer)
-_customer = select(customer.c.customer_id, customer.c.recorded_at).where(
+_customer = select(customer.c.customer_id, customer.c.recorded_at, customer.c.erased_at).where(
     customer.c.customer_id == bindparam("customer")
 )
 _counts = (
@@ -320,6 +320,7 @@ class IdentityService:
             id=customer_id,
             recorded_instant=rows[0][1],
             identifiers=tuple(Identifier(scheme, value) for scheme, value in names),
+            erased_instant=rows[0][2],
         )
 
     def references(self, connection: Connection, customers: Iterable[int]) -> Mapping[int, str]:

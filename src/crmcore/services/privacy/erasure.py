@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, field
 from sqlalchemy import bindparam, insert, select, update
 
 from crmcore.domain.privacy import Certificate, ErasurePlan, Outcome
 from crmcore.domain.spelling import Needles, holding
 from crmcore.errors import HeldError, RetryTransaction
-from crmcore.hooks import CustomerErased, CustomerList, Everyone, Plugin
+from crmcore.hooks import CustomerList, Everyone
 from crmcore.persistence import erasing as statements
 from crmcore.persistence.catalogue import plugin_table
 from crmcore.persistence.connection import Connection
@@ -33,7 +33,15 @@ from crmcore.services.privacy.erased import (
     note_erasure,
     tree_of,
 )
-from crmcore.services.privacy.fates import Kept, answers_of, as_certificate, outcome_of
+from crmcore.services.privacy.fates import (
+    Kept,
+    Unreached,
+    as_certificate,
+    as_told,
+    outcome_of,
+    told_by,
+)
+from crmcore.services.privacy.holdings import Holdings
 from crmcore.services.privacy.known import gather, identifiers_of, keys_of_broadcasts
 from crmcore.services.privacy.personal_rows import PersonalRows, PersonalTable
 from crmcore.services.privacy.treatments import TREATMENTS
@@ -69,6 +77,8 @@ class Work:
         people: The customer, and all who were merged into them.
         needles: What to look for when it is done.
         files: Where else to look, as plugins say.
+        unreached: Plugins that keep something besides tables, and could not let go of all of it;
+            each with what is said of it.
     """
 
     people: list[int]
@@ -76,6 +86,7 @@ class Work:
     outcomes: list[Outcome]
     files: list[Any]
     erasure_id: int = 0
+    unreached: Unreached = field(factory=dict)
 
     @property
     def listed(self) -> str:
@@ -91,7 +102,7 @@ class ErasureService:
         self._runtime = runtime
         self._debts = debts
         self._lifecycles = lifecycles
-        self._erases = runtime.assembly.of(Plugin.erase_customer)
+        self.holdings = Holdings(runtime)
         self._core = {
             name: PersonalTable.of(metadata.tables[name], treatment.owners)
             for name, treatment in TREATMENTS.items()
@@ -111,7 +122,8 @@ class ErasureService:
         outcomes = [*self._counted(connection, people)]
         try:
             with connection.savepoint():
-                outcomes += [one for one, _ in self._asked(unit, people, planned=True)]
+                for plugin, each in self.holdings.asked(unit, people, planned=True):
+                    outcomes.append(told_by(plugin, each))
                 raise _Undone
         except _Undone:
             pass
@@ -121,6 +133,7 @@ class ErasureService:
             merged=tuple(people[1:]),
             outcomes=tuple(outcomes),
             held=held[0].reason if held else None,
+            absent=self.holdings.absent(connection),
         )
 
     def _counted(self, connection: Connection, people: Sequence[int]) -> Iterator[Outcome]:
@@ -144,34 +157,6 @@ class ErasureService:
             if table is not None and table.owners:
                 found.append(Kept(plugin, policy, table))
         return found
-
-    def _asked(
-        self, unit: Unit, people: Sequence[int], *, planned: bool
-    ) -> Iterator[tuple[Outcome, Sequence[Any]]]:
-        """
-        Yield what plugins say becomes of what they hold besides tables, with their files.
-
-        Raises:
-            PluginError: If one raises, or answers something else.
-        """
-        for plugin, erase in self._erases:
-            for who in people:
-                event = CustomerErased(customer_id=who, planned=planned)
-                answers = answers_of(
-                    plugin,
-                    lambda e=erase, p=plugin, v=event: e(unit.context(p), v),  # type: ignore[misc]
-                )
-                for each in answers:
-                    yield (
-                        Outcome(
-                            each.what,
-                            fate="kept" if each.outcome == "kept" else "erased",
-                            count=each.count,
-                            reason=each.reason,
-                            plugin=plugin.name,
-                        ),
-                        each.files,
-                    )
 
     # -- doing -------------------------------------------------------------------------------
 
@@ -213,9 +198,12 @@ class ErasureService:
         self._mark(unit, people)
         self._forget_core(unit, work)
         self._forget_plugins(unit, work, tables)
-        for outcome, files in self._asked(unit, people, planned=False):
-            work.outcomes.append(outcome)
-            work.files += files
+        work.unreached = self.holdings.away(connection, people[0])
+        for plugin, each in self.holdings.asked(unit, people, planned=False):
+            work.outcomes.append(told_by(plugin, each))
+            work.files += each.files
+            if each.unverified:
+                work.unreached.setdefault(plugin, []).extend(each.unverified)
         self._forget_faults(unit, work)
         self._note(unit, work, points, reason)
         return work
@@ -351,7 +339,7 @@ class ErasureService:
                 )
             )
         (work.erasure_id,) = next_ids(connection, erasure_ids, erasure.c.erasure_id, 1)
-        told = {"merged": work.people[1:], "outcomes": [o.as_json() for o in work.outcomes]}
+        told = as_told(work.people[1:], work.outcomes, work.unreached)
         row = (
             work.erasure_id,
             work.people[0],
@@ -359,7 +347,7 @@ class ErasureService:
             unit.actor,
             reason,
             json.dumps(points),
-            json.dumps(told, ensure_ascii=False),
+            told,
             None,
         )
         connection.insert_rows(_insert, [row])

@@ -16,6 +16,9 @@ from crmcore.services.privacy.personal_rows import PersonalTable
 
 _KEPT_APART: Final = "the plugin that keeps them says so"
 
+Unreached = dict[str, list[str]]
+"""Plugins that could not let go of everything, each with sentences that say why."""
+
 
 @frozen
 class Kept:
@@ -63,16 +66,42 @@ def answers_of(plugin: Plugin, ask: Callable[[], Iterable[Erasure] | None]) -> l
     return answers
 
 
+def told_by(plugin: str, each: Erasure) -> Outcome:
+    """Return what a plugin said becomes of something it holds besides tables."""
+    return Outcome(
+        each.what,
+        fate="kept" if each.outcome == "kept" else "erased",
+        count=each.count,
+        reason=each.reason,
+        plugin=plugin,
+    )
+
+
+def as_told(merged: Sequence[int], outcomes: Sequence[Outcome], unreached: Unreached) -> str:
+    """Return as JSON what stays on record of what an erasure did, and of what it did not reach."""
+    told: dict[str, Any] = {"merged": [*merged], "outcomes": [each.as_json() for each in outcomes]}
+    if unreached:
+        told["unreached"] = sorted(unreached)
+    return json.dumps(told, ensure_ascii=False)
+
+
+def from_told(text: str) -> tuple[list[int], list[Outcome], list[str]]:
+    """Return what `as_told` wrote: who was merged, what became of what, and unreached plugins."""
+    told = json.loads(text)
+    outcomes = [Outcome(**{"plugin": None, "reason": None, **each}) for each in told["outcomes"]]
+    return told["merged"], outcomes, told.get("unreached", [])
+
+
 def as_certificate(row: Sequence[Any]) -> Certificate:
     """Return a row of `crm_erasure` as a value."""
-    told = json.loads(row[6])
+    merged, outcomes, _ = from_told(row[6])
     return Certificate(
         id=row[0],
         customer_id=row[1],
-        merged=tuple(told["merged"]),
+        merged=tuple(merged),
         erased_at=row[2],
         verified_at=row[7],
         actor=row[3],
         reason=row[4],
-        outcomes=tuple(Outcome(**{"plugin": None, "reason": None, **o}) for o in told["outcomes"]),
+        outcomes=tuple(outcomes),
     )

@@ -24,6 +24,11 @@ _verified = (
     .where(erasure.c.customer_id == bindparam("who"), erasure.c.verified_at.is_(None))
     .values(verified_at=bindparam("at"))
 )
+_unverified = (
+    select(erasure.c.customer_id)
+    .where(erasure.c.verified_at.is_(None))
+    .order_by(erasure.c.erasure_id)
+)
 # Read as a whole, since it is done once after a backup was restored.
 _known = select(identifier.c.point, identifier.c.customer_id, identifier.c.recorded_at)
 
@@ -39,6 +44,11 @@ def entries(connection: Connection) -> list[JournalEntry]:
         JournalEntry(erased_at=at, points=tuple(json.loads(points)), actor=actor)
         for at, points, actor in connection.execute(_entries)
     ]
+
+
+def unverified(connection: Connection) -> list[int]:
+    """Return the customers of whom an erasure was not verified to the end, in order."""
+    return [*dict.fromkeys(who for (who,) in connection.execute(_unverified))]
 
 
 def brought_back(connection: Connection, given: Iterable[JournalEntry]) -> list[int]:

@@ -33,6 +33,7 @@ _BACKUPS: Final = (
     "backups: after one is restored, `crm erase-customer --again` with the journal of erasures"
 )
 _LOGS: Final = "logs of the shop's own processes, and what recipients were given"
+_COPIES: Final = "copies that `crm export-customer` wrote, wherever these files are now"
 _SERVER: Final = (
     "the files and the write-ahead log of the PostgreSQL server, which no client can read; they "
     "lose deleted rows with VACUUM and with time"
@@ -99,7 +100,7 @@ def verify(
         search.unverified.append(
             f"{needles.beyond} more texts of theirs: the first {needles.most} were looked for"
         )
-    search.unverified += [_BACKUPS, _LOGS]
+    search.unverified += [_COPIES, _BACKUPS, _LOGS]
     return search.told()
 
 
@@ -249,7 +250,7 @@ def rewrite(database: Database) -> Verification:
             "none does"
         )
         is_complete = False
-    unverified += [_BACKUPS, _LOGS]
+    unverified += [_COPIES, _BACKUPS, _LOGS]
     return Verification(
         searched=0, tables=0, files=0, unverified=tuple(unverified), is_complete=is_complete
     )

@@ -181,6 +181,11 @@ class RoleService:
         for each in self._roles.values():
             check_whole(f"roles.{each.name}.bulk_above", each.bulk_above, least=0)
             check_whole(f"roles.{each.name}.alarm_above", each.alarm_above, least=0)
+            try:
+                # Whether anybody has it or not: a mistake would wait for whoever gets it.
+                self._granted([each], self._reader())
+            except CrmError as error:
+                raise ConfigurationError(f"roles.{each.name}: {error}") from error
         for name, member in _by_name("staff", staff, Staff).items():
             try:
                 self._members[name] = self._rights_of(member)
@@ -209,27 +214,7 @@ class RoleService:
     def _rights_of(self, member: Staff) -> Rights:
         roles = [self._role(name) for name in dict.fromkeys(member.roles)]
         identity = self._runtime.identity
-        reader = Reader(
-            name=member.name,
-            teams=member.teams,
-            traits=self._runtime.assembly.traits,
-            lifecycles=self._runtime.assembly.lifecycles,
-        )
-        granted: list[Granted] = []
-        rules: list[ColumnElement[bool]] = []
-        for role in roles:
-            for grant in role.grants:
-                place = None
-                if grant.rows is not None:
-                    place = len(rules)
-                    rules.append(reader.compile(grant.rows, _NOW))
-                granted.append(
-                    Granted(
-                        actions=frozenset(_known("action", grant.actions, ACTIONS)),
-                        fields=frozenset(self._fields(grant.fields)),
-                        rule=place,
-                    )
-                )
+        granted, rules = self._granted(roles, self._reader(member.name, member.teams))
         named = [identity.schemes.normalised(parse_identifier(i)) for i in member.identifiers]
         points = tuple(dict.fromkeys(identity.point_of(i.scheme, i.value) for i in named))
         return Rights(
@@ -247,6 +232,34 @@ class RoleService:
             page=self._page(granted, rules),
             own=select(identifier.c.customer_id).where(identifier.c.point.in_(points)).distinct(),
         )
+
+    def _reader(self, name: str = "", teams: tuple[str, ...] = ()) -> Reader:
+        """Return who rules are read for; nobody, where it is only asked whether they can be."""
+        assembly = self._runtime.assembly
+        return Reader(
+            name=name, teams=teams, traits=assembly.traits, lifecycles=assembly.lifecycles
+        )
+
+    def _granted(
+        self, roles: Iterable[Role], reader: Reader
+    ) -> tuple[list[Granted], list[ColumnElement[bool]]]:
+        """Return what roles grant, and the conditions that grants name by their place."""
+        granted: list[Granted] = []
+        rules: list[ColumnElement[bool]] = []
+        for role in roles:
+            for grant in role.grants:
+                place = None
+                if grant.rows is not None:
+                    place = len(rules)
+                    rules.append(reader.compile(grant.rows, _NOW))
+                granted.append(
+                    Granted(
+                        actions=frozenset(_known("action", grant.actions, ACTIONS)),
+                        fields=frozenset(self._fields(grant.fields)),
+                        rule=place,
+                    )
+                )
+        return granted, rules
 
     def _role(self, name: str) -> Role:
         if name not in self._roles:
