@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import pytest
 from crmcore_tiering import Tiering
 
-from crmcore import Crm, Draft, Identifier, Money, VirtualClock
+from crmcore import Crm, Draft, Identifier, Money, Refuse, VirtualClock
 from crmcore.domain.clock import DAY, to_datetime
 from crmcore.errors import InputError
 from crmcore.testing.dumps import difference, dump
+from tests.support.canaries import Vault
 from tests.support.databases import scratch, shop_file
 from tests.support.histories import START, instant
-from tests.support.making import rows
+from tests.support.making import plugin, rows
 from tests.support.plugins import Books
 
 ADA = Identifier("email", "ada@example.com")
@@ -284,3 +285,27 @@ def test_a_late_review_knows_nothing_of_who_was_erased(crm):
     assert '"customers":1' in told[0][1]
     crm.rebuild()
     assert "" == difference(kept, dump(crm))
+
+
+def test_what_time_decides_about_who_was_erased_is_kept_of_nobody(tmp_path):
+    """A step that a guard refuses as time passes is on record, and in no derived table."""
+    clock = VirtualClock(instant(START))
+
+    def guard(ctx, event):
+        return Refuse("stay") if event.to_stage in ("at_risk", "lapsed") else None
+
+    plugins = [plugin("keen", guard_stage_change=guard), Vault()]
+    with Crm(shop_file(tmp_path), plugins=plugins, clock=clock, secret="s") as crm:
+        crm.record(drafted("a"))
+        crm.record("order.delivered", identifiers=(ADA,), subject="order:a", source_key="d")
+        crm.erase(ADA)
+        before = rows(crm, "SELECT count(*) FROM crm_interaction WHERE kind = 'stage.refused'")
+
+        pass_days(crm, 400)
+        crm.run_due()
+
+        after = rows(crm, "SELECT count(*) FROM crm_interaction WHERE kind = 'stage.refused'")
+        assert before < after  # so that there is something to derive
+        kept = dump(crm)
+        crm.rebuild()
+        assert "" == difference(kept, dump(crm))

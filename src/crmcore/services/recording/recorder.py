@@ -121,6 +121,8 @@ class Recorder:
         batch = self._append_decided(unit, decided) if decided else None
         if batch is not None or changed:
             self.spread(unit, batch, changed)
+            if unit.forgotten:
+                self._late_facts.tidy(unit)
 
     def _append_decided(self, unit: Unit, decided: Sequence[Encoded]) -> Batch:
         """
