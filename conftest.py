@@ -23,7 +23,16 @@ settings.register_profile(
     print_blob=True,  # a failure prints what reproduces it
     suppress_health_check=[HealthCheck.too_slow],
 )
+# In a run without the slow tests: four tenths of the examples, unless a test says how many.
+settings.register_profile("quick", settings.get_profile("crmcore"), max_examples=40)
 settings.load_profile("crmcore")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Choose before tests are imported, as they keep the profile of that moment."""
+    is_quick = session.config.option.markexpr == "not slow"
+    settings.load_profile("quick" if is_quick else "crmcore")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import pytest
 from crmcore_tiering import Tiering
 
 from crmcore.testing.contract import PluginContract
@@ -28,6 +29,7 @@ class TestContract(PluginContract):
     )
 
 
+@pytest.mark.slow
 class TestContractOfMore(PluginContract):
     """The same of a shop with tiers of its own, that warns before it demotes, by the margin."""
 
