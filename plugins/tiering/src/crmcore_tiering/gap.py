@@ -63,10 +63,12 @@ def pareto_gaps(totals: FromClause, tiers: FromClause, borders: Borders) -> Sele
         .cte("falling")
     )
     row, step = falling.c, steps.c
-    others = row.revenue_minor - row.worth
+    # PostgreSQL adds whole numbers up to numeric ones, whose quotient is no whole number.
+    others = cast(row.revenue_minor, Whole) - row.worth
+    above = cast(step.above_minor, Whole)
     # Whole numbers are divided towards zero; below zero that is no less than needed, as a worth
     # is never below zero.
-    from_share = (step.above_minor * 100 - row.border * others) // row.border + 1
+    from_share = (above * 100 - row.border * others) // row.border + 1
     wanted = case((from_share > step.worth, from_share), else_=step.worth)
     return (
         select(row.customer_id, cast(func.min(wanted) - row.net_minor, Whole))

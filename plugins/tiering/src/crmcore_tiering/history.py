@@ -63,6 +63,7 @@ _ORDER: Final = (
     By("tier"),
     By("position"),
     By("override_key", blank=""),
+    By("caused_by", blank=0),
 )
 _PRESENT: Final = Latest(tier, _decided, _ORDER)
 
