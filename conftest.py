@@ -12,10 +12,13 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tests.support.kinds import (  # noqa: F401 - hooks and a fixture
+    QUICK,
     _database_under_test,
     pytest_configure,
     pytest_generate_tests,
 )
+
+PLUGINS = Path(__file__).parent / "plugins"
 
 settings.register_profile(
     "crmcore",
@@ -23,7 +26,7 @@ settings.register_profile(
     print_blob=True,  # a failure prints what reproduces it
     suppress_health_check=[HealthCheck.too_slow],
 )
-# In a run without the slow tests: four tenths of the examples, unless a test says how many.
+# In a run without the slow tests: four tenths of the examples; where a test says how many, half.
 settings.register_profile("quick", settings.get_profile("crmcore"), max_examples=40)
 settings.load_profile("crmcore")
 
@@ -31,8 +34,21 @@ settings.load_profile("crmcore")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Choose before tests are imported, as they keep the profile of that moment."""
-    is_quick = session.config.option.markexpr == "not slow"
+    is_quick = session.config.option.markexpr == QUICK
     settings.load_profile("quick" if is_quick else "crmcore")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave some of what holds of plugins of ours to the slow tests: no fault was found by it."""
+    for item in items:
+        contract: Any = getattr(item, "cls", None)
+        if PLUGINS not in item.path.parents or not hasattr(contract, "examples"):
+            continue
+        if config.option.markexpr == QUICK:
+            contract.examples = 6
+        if item.name == "test_beside_every_other_plugin[postgresql]":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from crmcore.domain.relationship import RelationshipSettings
     from crmcore.domain.retention import RetentionSettings
     from crmcore.domain.role import Grant, Role, RowRule, Staff
+    from crmcore.domain.segments.measured import Measured, MeasuredColumn
     from crmcore.domain.segments.segment import Segment
     from crmcore.domain.snapshot import PluginNoted, SnapshotManifest, SnapshotTable
     from crmcore.domain.structuring import ERASED, Erased
@@ -163,6 +164,8 @@ __all__ = [
     "LegalHold",
     "Lifecycle",
     "Line",
+    "Measured",
+    "MeasuredColumn",
     "Merge",
     "Message",
     "MessageClaimed",
@@ -306,6 +309,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "crmcore.domain.timer": (
         "HOUR",
         "Timer",
+    ),
+    "crmcore.domain.segments.measured": (
+        "Measured",
+        "MeasuredColumn",
     ),
     "crmcore.domain.segments.segment": ("Segment",),
     "crmcore.domain.snapshot": (

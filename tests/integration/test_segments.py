@@ -1,6 +1,7 @@
 """Segments asked of a shop: members, audiences, reasons, and what one interaction changes."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -188,3 +189,47 @@ def test_more_than_a_statement_takes():
             found = made._parts.segments.memberships(unit.connection, NOW)
 
     assert {name: {ada} if int(name[1:]) % 3 < 2 else set() for name in named} == found
+
+
+def test_measures(crm):
+    """What conditions compare is asked of many at once; a trait's short name will do."""
+    ada, bob = order(crm, "ada", 1, "19.90"), order(crm, "bob", 100)
+    order(crm, "ada", 2, "5.10")
+    eve = crm.record("product.viewed", email="eve@example.com", payload={"product": "tea"})
+
+    found = crm.measures(["orders(days=90).count", "orders.sum", "days_since(orders.last)", "tier"])
+
+    assert [
+        (ada, 2, 2500, 1, "none"),
+        (bob, 0, 2000, 100, "none"),
+        (eve.customer_id, 0, 0, None, "none"),
+    ] == found.rows
+    assert [
+        ("orders(days=90).count", int, ""),
+        ("orders.sum", int, "minor"),
+        ("days_since(orders.last)", int, "days"),
+        ("tiering.tier", str, ""),
+    ] == [(each.name, each.type, each.unit) for each in found.columns]
+    assert [(bob, 1)] == crm.measures(["orders.count"], "lapsed").rows
+    assert [(ada, 1)] == crm.measures(["orders.count"], "buyers", at=NOW - 2 * DAY).rows[:1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        (["orders"], "column 1: 'orders' are facts; orders.count, orders.sum or such is expected"),
+        (["orders.first"], "orders.first found; days_since(orders.first) is expected"),
+        (["orders(days=3)"], "orders(days=3).count or orders(days=3).sum is expected"),
+        (["ordres.count"], "unknown facts 'ordres' (did you mean 'orders'?)"),
+        (["tire"], "unknown trait 'tire' (did you mean 'tier'?)"),
+        (["days_since(orders)"], "column 12: days_since has orders; its first or last is"),
+        (["orders.count >= 3"], "column 14: '>=' found; the end is expected"),
+        ([3], "3 is no measure"),
+        ([], "[] found; a list of measures is expected"),
+        ("orders.count", "'orders.count' found; a list of measures is expected"),
+    ],
+)
+def test_what_is_no_measure(crm, asked, problem):
+    """A measure that is none is refused with where, what was found and what is expected."""
+    with pytest.raises(SegmentError, match=re.escape(problem)):
+        crm.measures(asked)

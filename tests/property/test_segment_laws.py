@@ -21,10 +21,11 @@ from crmcore.domain.clock import DAY
 from crmcore.domain.segments.dependencies import dependencies
 from crmcore.domain.segments.flips import next_flip
 from crmcore.domain.segments.forms import from_json, to_json
+from crmcore.domain.segments.measured import measured_column
 from crmcore.domain.segments.names import Names
 from crmcore.domain.segments.oracle import Fact, Known, Oracle
 from crmcore.domain.segments.parser import parse
-from crmcore.domain.segments.tree import Condition
+from crmcore.domain.segments.tree import Compared, Condition, leaves
 from crmcore.services.segments.segments import SegmentService
 from tests.support.databases import scratch
 from tests.support.histories import START, instant
@@ -195,6 +196,30 @@ def test_statement_and_oracle_agree(data, history, trees, of_named, merged):
             assert (now, [{*each} & {*some} for each in expected]) == (now, among)
             flags = [sorted(row[0] for row in rows if row[n]) for n in range(1, len(trees) + 1)]
             assert (now, expected) == (now, flags)
+
+
+@pytest.mark.each_database(partitioned=False)
+@settings(max_examples=15)
+@given(data=st.data(), history=histories, trees=many, of_named=named, merged=sometimes)
+def test_measures(data, history, trees, of_named, merged):
+    """What conditions compare is given for each member as the oracle has it, whatever it is."""
+    kept = data.draw(st.lists(cards(), max_size=3))
+    with opened(history, kept, of_named, merged=merged) as shop:
+        checked = [shop.crm.segment(tree).condition for tree in (*trees, *BORDERS)]
+        compared = [each for tree in checked for each in leaves(tree) if isinstance(each, Compared)]
+        names = [measured_column(each, shop.names).name for each in compared]
+        among = trees[0]
+        for now in moments(history, [*trees, of_named], len(history))[:10]:
+            oracles = {c: Oracle(shop.names, shop.known(c, now), now) for c in sorted(shop.facts)}
+            expected = [
+                (customer, *map(oracle.value, compared))
+                for customer, oracle in oracles.items()
+                if oracle.holds(checked[0])
+            ]
+            found = shop.crm.measures(names, among, at=now)
+
+            assert (now, expected) == (now, found.rows)
+            assert names == [column.name for column in found.columns]
 
 
 @pytest.mark.each_database(partitioned=False)

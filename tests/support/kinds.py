@@ -23,7 +23,8 @@ MARK = "each_database"
 # more examples than they need.
 _SETTINGS = "_hypothesis_internal_use_settings"
 _FEWER = {KINDS[1]: 5, PARTITIONED: 20}  # opening one takes ten times as long, or fifty times
-_FEWEST = 3
+_FEWEST, _FEWEST_QUICKLY = 3, 2
+QUICK = "not slow"
 _WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
@@ -50,9 +51,15 @@ def _database_under_test(request: pytest.FixtureRequest) -> Iterator[None]:
     kind = getattr(request, "param", KINDS[0])
     test = getattr(request, "function", None)
     usual = getattr(test, _SETTINGS, None)
-    if usual is not None and kind != KINDS[0]:
-        fewer = max(_FEWEST, usual.max_examples // _FEWER[kind])
-        setattr(test, _SETTINGS, settings(usual, max_examples=fewer, phases=_WITHOUT_SHRINKING))
+    is_quick = request.config.option.markexpr == QUICK
+    if usual is not None and (is_quick or kind != KINDS[0]):
+        fewer = usual.max_examples // _FEWER.get(kind, 1)
+        if is_quick and usual.max_examples != settings().max_examples:
+            fewer //= 2  # where a test says how many, the quick profile does not
+        fewest = _FEWEST_QUICKLY if is_quick else _FEWEST
+        phases = usual.phases if kind == KINDS[0] else _WITHOUT_SHRINKING
+        fewer = max(min(fewest, usual.max_examples), fewer)
+        setattr(test, _SETTINGS, settings(usual, max_examples=fewer, phases=phases))
     with making(kind):
         yield
     if usual is not None:

@@ -71,7 +71,7 @@ def looks(crm, until: int) -> Iterator[int]:
 
 
 @pytest.mark.each_database(partitioned=False)
-@settings(max_examples=5, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(
     happened=st.lists(happenings(), min_size=1, max_size=12),
     trees=st.lists(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Select
 from crmcore.app.opened import Opened
 from crmcore.domain.clock import to_datetime, to_instant
 from crmcore.domain.identity import Known
+from crmcore.domain.segments.measured import Measured
 from crmcore.domain.segments.segment import Segment
 from crmcore.domain.segments.tree import Condition
 from crmcore.errors import InputError
@@ -53,6 +54,29 @@ class SegmentsOfCrm(Opened):
         now = self._instant(at)
         with self._read() as unit:
             return self._parts.segments.members(unit.connection, segment, now)
+
+    def measures(
+        self,
+        asked: Sequence[str],
+        among: str | Condition | Segment = "everyone",
+        *,
+        at: datetime | int | None = None,
+    ) -> Measured:
+        """
+        Return values of the customers in a segment, ascending by id: what segments compare.
+
+        Args:
+            asked: Measures, each a text such as `orders(days=365).count`, `orders.sum`,
+                `days_since(orders.last)`, or the name of a trait.
+            among: Of whom, as in `members`.
+            at: The instant it is about, as in `members`.
+
+        Raises:
+            SegmentError: If a measure or the segment is not right.
+        """
+        now = self._instant(at)
+        with self._read() as unit:
+            return self._parts.segments.measures(unit.connection, asked, among, now)
 
     def audience(
         self, segment: str | Condition | Segment, *, at: datetime | int | None = None

@@ -13,6 +13,7 @@ from crmcore.domain.segments.tree import (
     OPERATORS,
     AllOf,
     AnyOf,
+    Compared,
     Condition,
     Count,
     DaysSince,
@@ -29,6 +30,7 @@ from crmcore.domain.segments.tree import (
     Sum,
     TraitIs,
     When,
+    Which,
 )
 from crmcore.domain.segments.values import ValueParser
 from crmcore.errors import SegmentError
@@ -55,6 +57,23 @@ def parse(source: str) -> Condition:
     condition = parser.condition()
     parser.expect("end", "", "'and', 'or' or the end")
     return condition
+
+
+def parse_measure(source: str) -> Compared:
+    """
+    Return what a text such as `orders.count` or `days_since(orders.last)` says, as its leaf.
+
+    The leaf compares it with nothing in particular, since the text does not.
+
+    Raises:
+        SegmentError: Says where, what was found and what is expected.
+    """
+    if not isinstance(source, str):
+        raise SegmentError(f"{source!r} is no measure; a text such as 'orders.count' is")
+    parser = _Parser(source)
+    found = parser.measure()
+    parser.expect("end", "", "the end")
+    return found
 
 
 class _Parser(ValueParser):
@@ -257,6 +276,12 @@ class _Parser(ValueParser):
         return node(facts, operator, self._value(), at=at, value_at=place)  # type: ignore[arg-type]
 
     def _days_since(self, at: Position) -> Condition:
+        facts, which = self._since(at)
+        operator = self._operator()
+        place = self._next.at
+        return DaysSince(facts, which, operator, self._value(), at=at, value_at=place)  # type: ignore[arg-type]
+
+    def _since(self, at: Position) -> tuple[FactsOf, Which]:
         self.expect("sign", "(", "'('")
         facts, measure = self._facts()
         if measure not in ("first", "last"):
@@ -265,10 +290,27 @@ class _Parser(ValueParser):
                 facts.at or at,
             )
         self.expect("sign", ")", "')'")
-        operator = self._operator()
-        place = self._next.at
-        which = "first" if measure == "first" else "last"
-        return DaysSince(facts, which, operator, self._value(), at=at, value_at=place)  # type: ignore[arg-type]
+        return facts, "first" if measure == "first" else "last"
+
+    # -- measures ----------------------------------------------------------------------------
+
+    def measure(self) -> Compared:
+        at = self._next.at
+        if self._skip("days_since"):
+            facts, which = self._since(at)
+            return DaysSince(facts, which, ">=", 0, at=at)
+        if self._skip("trait"):
+            return TraitIs(self._bracketed(self._text), "==", True, at=at)
+        facts, measure = self._facts()
+        if measure == "count":
+            return Count(facts, ">=", 0, at=at)
+        if measure == "sum":
+            return Sum(facts, ">=", 0, at=at)
+        if measure is not None:
+            self._fail(f"{facts}.{measure} found; days_since({facts}.{measure}) is expected", at)
+        if facts.window is not None or facts.where:
+            self._fail(f"{facts} found; {facts}.count or {facts}.sum is expected", at)
+        return TraitIs(facts.name, "==", True, at=at)
 
     def _sequence(self, first: FactsOf) -> Condition:
         steps, but_not = [first], False

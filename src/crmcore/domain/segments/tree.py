@@ -342,6 +342,8 @@ def _within(condition: Condition, *looser: type) -> str:
 
 Leaf = Everyone | Mention | TraitIs | Count | Sum | When | DaysSince | Sequence | InSegment
 Condition = AllOf | AnyOf | NotOf | Leaf
+Compared = TraitIs | Count | Sum | DaysSince
+"""The leaves that compare a value of a customer's, which is a measure of them."""
 
 
 def leaves(condition: Condition) -> list[Leaf]:

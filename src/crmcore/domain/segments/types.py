@@ -17,6 +17,7 @@ from crmcore.domain.segments.tree import (
     AllOf,
     Amount,
     AnyOf,
+    Compared,
     Condition,
     Count,
     DaysSince,
@@ -60,6 +61,22 @@ def check(condition: Condition, names: Names, source: str | None = None) -> Cond
         SegmentError: If it speaks of what there is not, or compares what cannot be.
     """
     return _Checker(names, source).checked(condition)
+
+
+def check_measure(measure: Compared, names: Names, source: str | None = None) -> Compared:
+    """
+    Return what a leaf compares, with every name in full.
+
+    Raises:
+        SegmentError: If it speaks of what there is not.
+    """
+    if isinstance(measure, TraitIs):
+        name = names.trait_name(measure.trait, measure.at, source)
+        return evolve(measure, trait=name, operator="==", value=names.traits[name].default)
+    checked = _Checker(names, source).checked(measure)
+    # What looks like a count may be a trait of that name.
+    assert isinstance(checked, Count | Sum | DaysSince | TraitIs)
+    return checked
 
 
 def in_minor(amount: Amount, names: Names) -> int:

@@ -29,6 +29,7 @@ from crmcore.domain.segments.tree import (
     AllOf,
     Amount,
     AnyOf,
+    Compared,
     Condition,
     Count,
     DaysSince,
@@ -80,6 +81,10 @@ class Compiler:
     def members_among(self, condition: Condition) -> Select[Any]:
         """Return the same for the customers in the parameter `customers`, a JSON list of ids."""
         return _Building(self.names, self.portable, [condition], restricted=True).members()
+
+    def measures(self, asked: Sequence[Compared], among: Condition) -> Select[Any]:
+        """Return a row for each customer in a segment: the id, and the value of each measure."""
+        return _Building(self.names, self.portable, [among, *asked]).measures()
 
     def flags(
         self, conditions: Sequence[Condition], *, restricted: bool = False, as_known: bool = False
@@ -133,6 +138,12 @@ class _Building:
             for number, each in enumerate(self.conditions)
         ]
         return self._from(select(customer.c.customer_id, *flags))
+
+    def measures(self) -> Select[Any]:
+        among, *asked = self.conditions
+        values = [self._value(each).label(f"value_{place}") for place, each in enumerate(asked)]
+        found = self._from(select(customer.c.customer_id, *values))
+        return found.where(self._compiled(among)).order_by(customer.c.customer_id)
 
     # -- what it is asked of -----------------------------------------------------------------
 
@@ -242,11 +253,25 @@ class _Building:
             case Everyone() | Mention() | InSegment():
                 return and_(true(), customer.c.customer_id.is_not(None))
 
-    def _compared(self, leaf: Count | Sum, value: Any) -> ColumnElement[bool]:
+    def _value(self, leaf: Condition) -> ColumnElement[Any]:
+        """Return what a leaf compares."""
+        match leaf:
+            case TraitIs(trait):
+                return self._trait_value(self.names.traits[trait])
+            case Count() | Sum():
+                return self._number(leaf)
+            case DaysSince():
+                return (NOW - self._column(_measure(leaf))) // literal(DAY, Whole)
+        raise AssertionError(f"{leaf!r} is no measure")
+
+    def _number(self, leaf: Count | Sum) -> ColumnElement[Any]:
         measure = _measure(leaf)
         column = self._column(measure)
         is_there = self._wanted[measure] in self._inner
-        number = column if is_there else func.coalesce(column, 0)
+        return column if is_there else func.coalesce(column, 0)
+
+    def _compared(self, leaf: Count | Sum, value: Any) -> ColumnElement[bool]:
+        number = self._number(leaf)
         compared: ColumnElement[bool] = COMPARE[leaf.operator](number, literal(value, Whole))
         return compared
 
@@ -279,15 +304,8 @@ class _Building:
 
     def _trait(self, leaf: TraitIs) -> ColumnElement[bool]:
         trait = self.names.traits[leaf.trait]
-        column = trait.column(NOW)
-        default: Any = trait.default
-        as_number = trait.type is bool and not isinstance(column.type, Boolean)
-        if trait.table not in self._inner:
-            absent = int(default) if as_number else default
-            has_row = trait.table.c.customer_id.is_not(None)
-            # Of a row that is not there an expression may still be something.
-            column = column if isinstance(column, Column) else case((has_row, column))
-            column = func.coalesce(column, absent)
+        column = self._trait_value(trait)
+        as_number = _is_stored_as_number(trait)
 
         def value_of(value: Any) -> Any:
             made = plain(value, trait, self.names)
@@ -298,6 +316,16 @@ class _Building:
             return column.in_(listed) if leaf.operator == "in" else column.not_in(listed)
         compared: ColumnElement[bool] = COMPARE[leaf.operator](column, value_of(leaf.value))
         return compared
+
+    def _trait_value(self, trait: Trait[Any]) -> ColumnElement[Any]:
+        column = trait.column(NOW)
+        if trait.table in self._inner:
+            return column
+        absent = int(trait.default) if _is_stored_as_number(trait) else trait.default
+        has_row = trait.table.c.customer_id.is_not(None)
+        # Of a row that is not there an expression may still be something.
+        column = column if isinstance(column, Column) else case((has_row, column))
+        return func.coalesce(column, absent)
 
     # -- sequences ---------------------------------------------------------------------------
 
@@ -336,6 +364,11 @@ class _Building:
         if self.restricted:
             meant.append(self.portable.is_in(rows.c.customer_id, CUSTOMERS))
         return rows, [*meant, *self._matching.conditions(facts, rows)]
+
+
+def _is_stored_as_number(trait: Trait[Any]) -> bool:
+    """Return whether 1 and 0 stand for true and false."""
+    return trait.type is bool and not isinstance(trait.column(NOW).type, Boolean)
 
 
 def _known(column: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[bool]:

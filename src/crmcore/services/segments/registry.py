@@ -12,10 +12,10 @@ from attrs import define, field
 from crmcore.domain.segments.dependencies import dependencies
 from crmcore.domain.segments.names import Names
 from crmcore.domain.segments.oracle import Known, Oracle
-from crmcore.domain.segments.parser import parse
+from crmcore.domain.segments.parser import parse, parse_measure
 from crmcore.domain.segments.segment import Segment
-from crmcore.domain.segments.tree import Condition, InSegment, leaves
-from crmcore.domain.segments.types import check
+from crmcore.domain.segments.tree import Compared, Condition, InSegment, leaves
+from crmcore.domain.segments.types import check, check_measure
 from crmcore.errors import ConfigurationError, SegmentError
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
@@ -50,6 +50,15 @@ class Registry:
         checked = check(condition, self.names, source)
         _check_size(checked, self.names)
         return Segment(condition=checked, dependencies=dependencies(checked, self.names))
+
+    def find_measure(self, asked: str) -> Compared:
+        """
+        Return what a text such as `orders.count` or `tiering.tier` says, checked.
+
+        Raises:
+            SegmentError: If it is no measure.
+        """
+        return check_measure(parse_measure(asked), self.names, asked)
 
     def moving(self) -> list[str]:
         """Return the names of the segments that read a trait which time alone may change."""

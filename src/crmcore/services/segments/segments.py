@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from attrs import define, field
 from sqlalchemy import Select, bindparam, func, literal, or_, select
 from sqlalchemy.sql import visitors
 
+from crmcore.domain.segments.measured import Measured, measured_column
 from crmcore.domain.segments.oracle import Oracle
 from crmcore.domain.segments.segment import Segment
 from crmcore.domain.segments.tree import Condition
-from crmcore.errors import ConfigurationError
+from crmcore.errors import ConfigurationError, SegmentError
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
 from crmcore.persistence.ledger import interaction
@@ -34,6 +35,8 @@ Given = str | Condition | Segment
 _KEPT: Final = 256  # statements that are not compiled again
 _TOGETHER: Final = 250
 """Segments that one statement evaluates: databases take some 2,000 columns, and 32,766 values."""
+# What databases give: sums of PostgreSQL are decimals, and truth may be stored as 1 and 0.
+_MADE: Final[dict[type, Callable[[Any], Any]]] = {int: int, float: float, bool: bool, str: str}
 _present: Final = (
     select(customer.c.customer_id)
     .where(customer.c.merged_into.is_(None), customer.c.erased_at.is_(None))
@@ -121,6 +124,33 @@ class SegmentService:
         statement = self._once(("among", condition), lambda: self.compiler.members_among(condition))
         listed = json_list(customers)
         return {row[0] for row in connection.execute(statement, now=now, customers=listed)}
+
+    def measures(
+        self, connection: Connection, asked: Sequence[str], among: Given, now: int
+    ) -> Measured:
+        """Return measures of the customers in a segment, at an instant."""
+        if isinstance(asked, str) or not asked:
+            raise SegmentError(
+                f"{asked!r} found; a list of measures is expected, such as ['orders.count']"
+            )
+        leaves = tuple(self.registry.find_measure(each) for each in asked)
+        condition = self.find(among).condition
+        statement = self._once(
+            ("measures", leaves, condition), lambda: self.compiler.measures(leaves, condition)
+        )
+        columns = tuple(measured_column(each, self.registry.names) for each in leaves)
+        made = [_MADE[column.type] for column in columns]
+        rows = [
+            (
+                row[0],
+                *(
+                    value if value is None else make(value)
+                    for make, value in zip(made, row[1:], strict=True)
+                ),
+            )
+            for row in connection.execute(statement, now=now)
+        ]
+        return Measured(columns, rows, self.registry.names.currency)
 
     def memberships(
         self,
