@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Select, insert
 
 from bench.bare import opened
-from bench.postgres import bare, both, pid_of, schema
+from bench.hand import Database, beside_hand, millions
+from bench.postgres import bare, schema
 from bench.sample import compare, timed
 from bench.sizes import Sizes
 from bench.table import Line
@@ -23,13 +24,10 @@ from crmcore.persistence.customers import customer
 from crmcore.persistence.ledger import interaction, line
 from crmcore.services.segments.segments import SegmentService
 
-GOAL = 1.2
 MANY = 200
 NOW = 20_000 * DAY
 LENGTH = 547 * DAY
 _AT_ONCE = 20_000
-_ALONE = "SET max_parallel_workers_per_gather = 0"  # whose CPU time nobody would see
-Seconds = Callable[[Callable[[], object]], float]
 _KINDS = (
     ("product.viewed", 40, None),
     ("order.placed", 30, None),
@@ -182,6 +180,9 @@ def fill(crm: Crm, customers: int, interactions: int) -> None:
             connection.insert_rows(into, [row for row, _ in portion])
             connection.insert_rows(lines, [of for _, of in portion if of is not None])
     with crm.runtime.database.begin() as connection:
+        if crm.runtime.database.dialect.name == "postgresql":
+            for noun, last in (("customer", customers), ("interaction", interactions)):
+                connection.sqlalchemy.exec_driver_sql(f"SELECT setval('crm_{noun}_id', {last})")
         connection.sqlalchemy.exec_driver_sql("ANALYZE")
 
 
@@ -191,45 +192,29 @@ def service_of(crm: Crm) -> SegmentService:
 
 def measure(sizes: Sizes) -> Iterator[Line]:
     """Yield lines for statements on both databases, and for many segments on SQLite."""
-    clock, segments = VirtualClock(NOW), texts()
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "segments.db")
-        with Crm(f"sqlite:///{path}", clock=clock, durable=False, segments=segments) as crm:
-            fill(crm, *sizes.segments)
-            with opened(path) as held:
-
-                def fetched(sql: str) -> list[Any]:
-                    return held.execute(sql).fetchall()
-
-                yield from _statements(sizes, crm, "SQLite", fetched, timed, timed)
-                yield from _many(sizes, crm, fetched)
-    with schema() as url, Crm(url, clock=clock, durable=False) as crm:
-        fill(crm, *sizes.segments)
-        with bare(url) as connection:
-            connection.execute(_ALONE)
-            one, other = connection.info.backend_pid, pid_of(crm)
-            yield from _statements(
-                sizes,
-                crm,
-                "PostgreSQL",
-                lambda sql: connection.execute(sql).fetchall(),
-                lambda work: both(one, work),
-                lambda work: both(other, work),
-            )
+    clock = VirtualClock(NOW)
+    for size in sizes.ledgers:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "segments.db")
+            with Crm(f"sqlite:///{path}", clock=clock, durable=False, segments=texts()) as crm:
+                fill(crm, *size)
+                with opened(path) as held:
+                    database = Database.sqlite(held)
+                    yield from _statements(sizes, size, crm, database)
+                    if size == sizes.ledgers[-1]:
+                        yield from _many(sizes, crm, database.fetched)
+        with schema() as url, Crm(url, clock=clock, durable=False) as crm:
+            fill(crm, *size)
+            with bare(url) as connection:
+                yield from _statements(sizes, size, crm, Database.postgresql(connection, crm))
 
 
 def _statements(
-    sizes: Sizes,
-    crm: Crm,
-    database: str,
-    fetched: Callable[[str], list[Any]],
-    bare_seconds: Seconds,
-    seconds: Seconds,
+    sizes: Sizes, size: tuple[int, int], crm: Crm, database: Database
 ) -> Iterator[Line]:
     service = service_of(crm)
     with crm.runtime.database.begin(read_only=True) as connection:
-        if database == "PostgreSQL":
-            connection.sqlalchemy.exec_driver_sql(_ALONE)
+        database.alone(connection)
         for title, text, hand in CASES:
             statement, sql = service.statement(text), by_hand(hand)
 
@@ -237,19 +222,14 @@ def _statements(
                 return connection.execute(statement, now=NOW)
 
             def theirs(sql: str = sql) -> list[Any]:
-                return fetched(sql)
+                return database.fetched(sql)
 
-            rows = ours()
-            if not rows or sorted(rows) != sorted(theirs()):
-                raise RuntimeError(f"{title}: the statement by hand finds something else")
-            yield Line(
-                title=f"segment on {database}, {title}, {len(rows):,} rows",
-                beside="the statement by hand",
-                items=1,
-                comparison=compare(
-                    sizes.rounds, lambda _: bare_seconds(theirs), lambda _: seconds(ours)
-                ),
-                goal=GOAL,
+            yield beside_hand(
+                f"segment on {database.name}, {millions(size)}, {title}",
+                sizes.rounds,
+                database,
+                ours,
+                theirs,
             )
 
 

@@ -21,7 +21,8 @@ class Sizes:
         dispatches: Batches of one interaction that ten plugins are told of, in a sample.
         selects: How often a sample runs the statement of a review or report.
         recipients: Customers a message is planned for in a sample.
-        segments: Customers and interactions of the ledger that segments are asked of.
+        ledgers: Customers and interactions of each ledger that segments and reviews are asked of,
+            the largest last.
         reevaluated: Customers whose segments are looked at again, one by one, in a sample.
         tenth: Whether models are fitted to a tenth of the customers of the CDNOW purchase log.
     """
@@ -36,7 +37,7 @@ class Sizes:
     dispatches: int
     selects: int
     recipients: int
-    segments: tuple[int, int]
+    ledgers: tuple[tuple[int, int], ...]
     reevaluated: int
     tenth: bool
 
@@ -52,7 +53,7 @@ FULL = Sizes(
     dispatches=5_000,
     selects=5,
     recipients=100_000,
-    segments=(100_000, 2_000_000),
+    ledgers=((10_000, 200_000), (100_000, 2_000_000)),
     reevaluated=50,
     tenth=False,
 )
@@ -67,7 +68,7 @@ QUICK = Sizes(
     dispatches=500,
     selects=5,
     recipients=2_000,
-    segments=(200, 4_000),
+    ledgers=((200, 4_000),),
     reevaluated=5,
     tenth=True,
 )

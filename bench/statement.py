@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,13 +15,13 @@ from crmcore_tiering.tables import total
 from sqlalchemy import Executable
 
 from bench.bare import opened
-from bench.history import History, advance
-from bench.sample import compare, timed
+from bench.hand import Database, beside_hand, millions
+from bench.postgres import bare, schema
+from bench.segments import NOW, fill
 from bench.sizes import Sizes
 from bench.table import Line
 from crmcore import Crm, VirtualClock
-
-GOAL = 1.2
+from crmcore.domain.clock import DAY
 
 PARETO = """
 WITH standing AS (
@@ -99,75 +100,73 @@ numbered AS (
 SELECT count(*), sum(net_minor), sum(worth), sum(within * (worth / 1048576)),
        sum(within * (worth % 1048576)),
        sum(CASE WHEN place < (customers + 4) / 5 THEN worth ELSE 0 END),
-       sum((reached - worth) * 100 < revenue * 80)
+       sum(CASE WHEN (reached - worth) * 100 < revenue * 80 THEN 1 ELSE 0 END)
 FROM numbered GROUP BY stretch ORDER BY stretch
 """
 
 
-def _filled(crm: Crm, clock: VirtualClock, history: History, size: int) -> None:
-    """Record all; the first half is reviewed, so that there are tiers to move from."""
-    batches = list(history.batches(size))
-    for number, batch in enumerate(batches):
-        if number <= len(batches) // 2:
-            advance(clock, batch)
-            crm.run_due()
-        crm.record_many(batch)
-
-
 def measure(sizes: Sizes) -> Iterator[Line]:
-    """Yield one line for each statement."""
-    customers, interactions, size = sizes.bulk
-    history = History(customers=customers, interactions=interactions)
+    """Yield one line for each statement, on both databases."""
+    clock = VirtualClock(NOW)
+    for size in sizes.ledgers:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "reviewed.db")
+            with _reviewed(f"sqlite:///{path}", clock, size) as crm, opened(path) as held:
+                yield from _lines(sizes, size, crm, Database.sqlite(held))
+        with schema() as url, _reviewed(url, clock, size) as crm, bare(url) as held:
+            yield from _lines(sizes, size, crm, Database.postgresql(held, crm))
+
+
+@contextmanager
+def _reviewed(url: str, clock: VirtualClock, size: tuple[int, int]) -> Iterator[Crm]:
+    """Open a shop with a ledger, reviewed half a year ago, so that there are tiers to move from."""
+    with Crm(url, clock=clock, durable=False) as crm:
+        fill(crm, *size)
+    with Crm(url, plugins=[Tiering()], clock=clock, durable=False) as crm:
+        crm.pay_debts()
+        with crm.begin() as tx, tx.acting(Tiering) as (tiering, ctx):
+            tiering.review_now(ctx, NOW - 180 * DAY)
+        with crm.runtime.database.begin() as connection:
+            connection.sqlalchemy.exec_driver_sql("ANALYZE")
+        yield crm
+
+
+def _lines(sizes: Sizes, size: tuple[int, int], crm: Crm, database: Database) -> Iterator[Line]:
     own, by_rfm = Tiering(), Tiering(scheme="rfm")
-    clock = history.clock()
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "reviewed.db")
-        with Crm(f"sqlite:///{path}", plugins=[own], clock=clock, durable=False) as crm:
-            _filled(crm, clock, history, size)
-            at = {"at": clock.now() + 1}
-            share = {"a": own.a_percent, "b": own.b_percent, "band": own.band_percent}
-            score = {"a": own.a_score, "b": own.b_score, "band": own.band_score}
-            cases: tuple[tuple[str, Executable, dict[str, int], str, dict[str, int]], ...] = (
-                ("Pareto review", own.changes(total), at, PARETO, share | at),
-                ("RFM review", by_rfm.changes(total), at, RFM, score | at),
-                ("concentration", concentration(total), {}, CONCENTRATION, {"points": POINTS}),
-            )
-            with opened(path) as bare:
-                for title, statement, values, text, numbers in cases:
-                    yield _line(
-                        sizes, f"select, {title}", crm, statement, values, bare, text, numbers
-                    )
-
-
-def _line(
-    sizes: Sizes,
-    title: str,
-    crm: Crm,
-    statement: Executable,
-    values: dict[str, int],
-    bare: sqlite3.Connection,
-    text: str,
-    numbers: dict[str, int],
-) -> Line:
-    def by_hand() -> list[Any]:
-        return bare.execute(text, numbers).fetchall()
-
+    at = {"at": NOW + 1}
+    share = {"a": own.a_percent, "b": own.b_percent, "band": own.band_percent}
+    score = {"a": own.a_score, "b": own.b_score, "band": own.band_score}
+    cases: tuple[tuple[str, Executable, dict[str, int], str, dict[str, int]], ...] = (
+        ("Pareto review", own.changes(total), at, PARETO, share | at),
+        ("RFM review", by_rfm.changes(total), at, RFM, score | at),
+        ("concentration", concentration(total), {}, CONCENTRATION, {"points": POINTS}),
+    )
     with crm.runtime.database.begin(read_only=True) as connection:
+        database.alone(connection)
+        for title, statement, values, text, numbers in cases:
+            sql = _for(database, text)
 
-        def ours() -> list[Any]:
-            return connection.execute(statement, **values)
+            def ours(
+                statement: Executable = statement, values: dict[str, int] = values
+            ) -> list[Any]:
+                return connection.execute(statement, **values)
 
-        rows = ours()
-        if not rows or rows != by_hand():
-            raise RuntimeError(f"{title}: the statement by hand finds something else")
-        return Line(
-            title=f"{title}, {len(rows):,} rows",
-            beside="the statement by hand",
-            items=sizes.selects,
-            comparison=compare(
+            def theirs(sql: str = sql, numbers: dict[str, int] = numbers) -> list[Any]:
+                return database.fetched(sql, numbers)
+
+            yield beside_hand(
+                f"{title} on {database.name}, {millions(size)}",
                 sizes.rounds,
-                lambda _: timed(lambda: [by_hand() for _ in range(sizes.selects)]),
-                lambda _: timed(lambda: [ours() for _ in range(sizes.selects)]),
-            ),
-            goal=GOAL,
-        )
+                database,
+                ours,
+                theirs,
+                times=sizes.selects,
+            )
+
+
+def _for(database: Database, text: str) -> str:
+    """Return a statement as it is written for a database."""
+    if database.name == "SQLite":
+        return text
+    text = re.sub(r":(\w+)", r"%(\1)s", text.replace("%", "%%"))
+    return text.replace("max(net_minor, 0)", "greatest(net_minor, 0)")
