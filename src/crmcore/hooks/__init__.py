@@ -28,6 +28,7 @@ from crmcore.hooks.message import (
     MessagesClaimed,
     MessagesProposed,
 )
+from crmcore.hooks.payload import payload_text, payload_truth, payload_whole
 from crmcore.hooks.plugin import (
     Curve,
     CustomersRecompute,
@@ -148,5 +149,8 @@ __all__ = [
     "choice",
     "hookimpl",
     "hookspec",
+    "payload_text",
+    "payload_truth",
+    "payload_whole",
     "whole",
 ]

@@ -15,24 +15,21 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.sql.expression import ColumnClause, literal_column
 
-from crmcore import Facts, Fold
+from crmcore import Facts, Fold, payload_text
 from crmcore.hooks.fold import Insert
 from crmcore_grouping.domain import ENTERED, LEFT, SOURCE
-from crmcore_grouping.portable import json_field
 from crmcore_grouping.tables import Whole, history, member
 
 
 def _decided(interactions: FromClause) -> Subquery:
     """Return what was decided, one row each, with whether the customer was in the group before."""
     row = interactions.c
-    name: ColumnClause[str] = literal_column("group")
     is_in = case((row.kind == ENTERED, literal(1, Whole)), else_=literal(0, Whole))
     decided = (
         select(
             row.customer_id,
-            json_field(row.payload, name).label("group_name"),
+            payload_text(row.payload, "group").label("group_name"),
             row.occurred_at.label("at_instant"),
             is_in.label("is_in"),
             row.caused_by,

@@ -10,26 +10,6 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class json_field(FunctionElement[str]):  # noqa: N801 - named as it is called in SQL
-    """The field of a JSON object that stands in a column of text, as text."""
-
-    type = Text()
-    inherit_cache = True
-
-
-@compiles(json_field, "sqlite")
-def _field_on_sqlite(element: json_field, compiler: Any, **options: Any) -> str:
-    column, name = element.clauses
-    return f"json_extract({compiler.process(column, **options)}, '$.{name.name}')"
-
-
-@compiles(json_field, "postgresql")
-def _field_on_postgresql(element: json_field, compiler: Any, **options: Any) -> str:
-    column, name = element.clauses
-    field = f"{compiler.process(column, **options)}::json ->> '{name.name}'"
-    return f'(({field}) COLLATE "C")'
-
-
 class is_listed(FunctionElement[bool]):  # noqa: N801 - named as it is called in SQL
     """Whether a column is among the whole numbers of a text, as `listed` makes it."""
 

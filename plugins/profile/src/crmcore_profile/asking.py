@@ -18,12 +18,11 @@ from sqlalchemy import (
     select,
 )
 
-from crmcore import Context, Facts, Fold, Hold, MessagesProposed
+from crmcore import Context, Facts, Fold, Hold, MessagesProposed, payload_text, payload_truth
 from crmcore.hooks.fold import Insert
 from crmcore_profile.attributes import Attribute
 from crmcore_profile.current import current_values
 from crmcore_profile.domain import ASKED, DAY, EVERY, TAKEN_BACK, Question
-from crmcore_profile.payloads import field_of
 from crmcore_profile.tables import Whole, question, statement
 
 SENT: Final = "message.sent"
@@ -43,11 +42,11 @@ def key_of(asked: Question) -> str:
 def questions_of(interactions: FromClause) -> Select[Any]:
     """Return the rows of the table of questions as these interactions alone make them."""
     row = interactions.c
-    key = field_of(row.payload, "message")
-    own = and_(field_of(row.payload, "plugin") == _PLUGIN, func.substr(key, 1, 4) == _OWN)
-    asks = field_of(row.payload, "asks").in_(("1", "true"))  # as each database tells true
+    key = payload_text(row.payload, "message")
+    own = and_(payload_text(row.payload, "plugin") == _PLUGIN, func.substr(key, 1, 4) == _OWN)
+    asks = payload_truth(row.payload, "asks")
     attribute: ColumnElement[Any] = case(
-        (row.kind == ASKED, field_of(row.payload, "attribute")),
+        (row.kind == ASKED, payload_text(row.payload, "attribute")),
         (own, func.substr(key, len(_OWN) + 6)),
         else_="",
     )

@@ -20,13 +20,12 @@ from sqlalchemy import (
     union_all,
 )
 
-from crmcore import Facts, Fold, Trait
+from crmcore import Facts, Fold, Trait, payload_text
 from crmcore.hooks.fold import Insert
 from crmcore_profile.attributes import Attribute
 from crmcore_profile.civil import ShopZone, shop_hour
 from crmcore_profile.current import current_values
 from crmcore_profile.domain import DAY
-from crmcore_profile.payloads import field_of
 from crmcore_profile.tables import Whole, channel, hour
 
 CALL: Final = "call.ended"
@@ -58,7 +57,7 @@ UNKNOWN_HOUR: Final = -1
 def _contacts(interactions: FromClause, **told: ColumnElement[Any]) -> Subquery:
     """Return the customer of each contact, with what else is *told* of it."""
     row = interactions.c
-    direction = func.coalesce(field_of(row.payload, "direction"), "")
+    direction = func.coalesce(payload_text(row.payload, "direction"), "")
     return (
         select(row.customer_id, *(each.label(name) for name, each in told.items()))
         .where(row.kind.in_(sorted(OF_THEIR_OWN)), ~and_(row.kind == CALL, direction == "outbound"))

@@ -19,9 +19,8 @@ from sqlalchemy import (
     select,
 )
 
-from crmcore import Facts, Fold, Trait
+from crmcore import Facts, Fold, Trait, payload_whole
 from crmcore.hooks.fold import Insert
-from crmcore_profile.payloads import field_of
 from crmcore_profile.tables import Whole, contribution
 
 PLACED: Final = "order.placed"
@@ -72,7 +71,7 @@ def contributions_of(facts: Facts) -> Select[Any]:
             row.occurred_at,
             func.coalesce(row.amount_base_minor, 0).label("amount_minor"),
             goods.c.cost_minor,  # NULL: there are no lines
-            case((row.kind == CALL, cast(field_of(row.payload, "duration_seconds"), Whole))).label(
+            case((row.kind == CALL, payload_whole(row.payload, "duration_seconds"))).label(
                 "seconds"
             ),
         )

@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     FromClause,
     Select,
     UpdateBase,
     and_,
     case,
-    cast,
     func,
     or_,
     select,
 )
 
-from crmcore import Facts, Fold
+from crmcore import Facts, Fold, payload_text, payload_whole
 from crmcore.hooks.fold import Insert
 from crmcore_profile.attributes import ZONE
 from crmcore_profile.domain import CONFIDENCE, EVERY, ORIGINS, TAKEN_BACK, WITHDRAWN
-from crmcore_profile.payloads import field_of
-from crmcore_profile.tables import Whole, statement
+from crmcore_profile.tables import statement
 
 ZONE_CHANGED: Final = "customer.zone_changed"
 """How the core is told where a customer lives, for quiet hours; the profile believes it."""
@@ -41,17 +38,17 @@ def statements_of(interactions: FromClause) -> Select[Any]:
     unsaid = case(
         *((row.kind == kind, CONFIDENCE[name]) for kind, name in ORIGINS.items()), else_=100
     )
-    as_of = _whole(row.payload, "as_of")
+    as_of = payload_whole(row.payload, "as_of")
     return select(
         row.customer_id,
         row.interaction_id,
-        case((row.kind == ZONE_CHANGED, ZONE), else_=field_of(row.payload, "attribute")),
+        case((row.kind == ZONE_CHANGED, ZONE), else_=payload_text(row.payload, "attribute")),
         origin,
         case(
-            (row.kind == ZONE_CHANGED, field_of(row.payload, "zone")),
-            else_=func.coalesce(field_of(row.personal, "value"), EVERY),
+            (row.kind == ZONE_CHANGED, payload_text(row.payload, "zone")),
+            else_=func.coalesce(payload_text(row.personal, "value"), EVERY),
         ),
-        func.coalesce(_whole(row.payload, "confidence"), unsaid),
+        func.coalesce(payload_whole(row.payload, "confidence"), unsaid),
         # Nothing is known from the future: a date that is wrong must not stand for years.
         case((as_of < row.occurred_at, as_of), else_=row.occurred_at),
         row.occurred_at,
@@ -64,10 +61,6 @@ def statements_of(interactions: FromClause) -> Select[Any]:
             and_(row.kind.in_((*ORIGINS, WITHDRAWN)), row.personal.is_not(None)),
         )
     )
-
-
-def _whole(column: ColumnElement[Any], name: str) -> ColumnElement[int]:
-    return cast(field_of(column, name), Whole)
 
 
 def _add(facts: Facts, insert: Insert) -> UpdateBase:

@@ -18,8 +18,8 @@ from sqlalchemy import (
     select,
 )
 
+from crmcore import payload_text, payload_whole
 from crmcore_tiering.domain import OVERRIDE, SOURCE, TIER_CHANGED
-from crmcore_tiering.fields import text_field, whole_field
 from crmcore_tiering.latest import By, Latest
 from crmcore_tiering.overrides import TIER_OVERRIDDEN
 from crmcore_tiering.tables import Whole, Words, tier, tier_change
@@ -31,10 +31,10 @@ def _decided(interactions: FromClause) -> Select[Any]:
     by_staff = row.kind == TIER_OVERRIDDEN
 
     def text(name: str) -> ColumnElement[str]:
-        return text_field(row.payload, name)
+        return payload_text(row.payload, name)
 
     def whole(name: str) -> ColumnElement[int]:
-        return whole_field(row.payload, name)
+        return payload_whole(row.payload, name)
 
     return select(
         row.customer_id,

@@ -16,9 +16,8 @@ from sqlalchemy import (
     select,
 )
 
-from crmcore import Erased, personal
+from crmcore import Erased, payload_text, personal
 from crmcore.errors import InputError
-from crmcore_tiering.fields import text_field
 from crmcore_tiering.latest import By, Latest
 from crmcore_tiering.tables import Whole, Words, override
 
@@ -90,7 +89,7 @@ def _told(interactions: FromClause) -> Select[Any]:
     given = row.kind == TIER_OVERRIDDEN
 
     def of(name: str) -> ColumnElement[str]:
-        return case((given, text_field(row.payload, name)))
+        return case((given, payload_text(row.payload, name)))
 
     return select(
         row.customer_id,

@@ -7,8 +7,8 @@ from typing import Any, Final
 from attrs import frozen
 from sqlalchemy import FromClause, Select, and_, case, literal, or_, select
 
+from crmcore import payload_text, payload_whole
 from crmcore_tiering.domain import SOURCE
-from crmcore_tiering.fields import text_field, whole_field
 from crmcore_tiering.latest import By, Latest
 from crmcore_tiering.tables import warning
 
@@ -80,9 +80,9 @@ def _told(interactions: FromClause) -> Select[Any]:
         row.customer_id,
         row.occurred_at.label("since"),
         case((row.kind == TIER_WARNED, 1), else_=0).label("is_open"),
-        text_field(row.payload, "tier").label("tier"),
-        whole_field(row.payload, "due_at").label("due_at"),
-        whole_field(row.payload, "gap_minor").label("gap_minor"),
+        payload_text(row.payload, "tier").label("tier"),
+        payload_whole(row.payload, "due_at").label("due_at"),
+        payload_whole(row.payload, "gap_minor").label("gap_minor"),
     ).where(or_(row.kind == TIER_WARNED, row.kind == TIER_KEPT), row.source == SOURCE)
 
 
