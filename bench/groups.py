@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crmcore_grouping import Grouping
 from crmcore_grouping.groups import ALL
+from crmcore_grouping.looks import LOOK
 from crmcore_grouping.tables import look, member
 from sqlalchemy import insert
 
@@ -47,22 +48,26 @@ def _keep(crm: Crm, customers: int) -> None:
 
 def _after_an_order(sizes: Sizes, crm: Crm, clock: VirtualClock) -> Line:
     """Measure what a single order costs: recording it, and the look that is due then."""
-    count, one = sizes.reevaluated, itertools.count(1)
-    service = service_of(crm)
+    count, customers = sizes.reevaluated, sizes.ledgers[-1][0]
+    chance, service = random.Random(2), service_of(crm)
 
     def order() -> float:
         """Return the CPU seconds of orders of so many customers, without the groups' share."""
         took = 0.0
         for _ in range(count):
-            who = next(one)
+            who = 1 + int(customers * chance.random() ** 2)  # as whose orders the ledger has
             took += timed(lambda who=who: crm.record("order.placed", customer=who, amount="20"))  # type: ignore[misc]
             clock.advance_to(clock.now() + _STEP)
             took += timed(crm.run_due)
+            # What time brings about for them later is no part of what an order costs.
+            with crm.begin() as tx, tx.acting(Grouping) as (_, ctx):
+                ctx.cancel_timer(LOOK, who)
         return took
 
     def statement() -> None:
         with crm.runtime.database.begin(read_only=True) as connection:
-            for who in range(1, count + 1):
+            for _ in range(count):
+                who = 1 + int(customers * chance.random() ** 2)
                 service.reevaluated(connection, ["order.placed"], [who], clock.now())
 
     for _ in range(3):  # statements are compiled once, each where it is first needed
