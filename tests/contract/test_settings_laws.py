@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from crmcore import Plugin, choice, whole
 from crmcore.errors import ConfigurationError
 from crmcore.testing.laws.settings import SettingsLaws
+from crmcore.testing.subject import Subject
 from tests.contract.support import breaks, shop_with
 
 LAWS = [name for name in vars(SettingsLaws) if name.startswith("test_")]
@@ -208,3 +209,11 @@ def test_folder_is_unused(tmp_path):
     SettingsLaws().test_settings_round_trip(shop_with(Good, tmp_path))
 
     assert [] == list(Path(tmp_path).iterdir())
+
+
+def test_a_contract_with_a_setting_that_is_not_there():
+    """A misspelt setting of a contract is named, with the nearest right one."""
+    subject = Subject(cls=Good, settings={"dais": 3})
+
+    with pytest.raises(ConfigurationError, match=r"have 'dais' \(did you mean 'days'\?\)"):
+        subject.make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from attrs import field, frozen
 from crmcore.channels.recording import Recording
 from crmcore.domain.kind import Kind
 from crmcore.domain.trait import Trait
+from crmcore.errors import ConfigurationError, nearest
 from crmcore.hooks import Plugin
 
 
@@ -44,7 +46,19 @@ class Subject:
         return self.cls.name
 
     def make(self) -> Plugin:
-        """Return a new object with the settings."""
+        """
+        Return a new object with the settings.
+
+        Raises:
+            ConfigurationError: If the plugin has no such setting.
+        """
+        known = list(signature(self.cls).parameters)
+        for name in self.settings:
+            if name not in known:
+                raise ConfigurationError(
+                    f"the contract's settings have {name!r}{nearest(name, known)}; "
+                    f"{self.cls.__name__} has {', '.join(known) or 'none'}"
+                )
         return self.cls(**self.settings)
 
     def all(self, *others: Plugin) -> list[Plugin]:
