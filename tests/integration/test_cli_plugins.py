@@ -117,6 +117,7 @@ class TestList:
             "greeter": "switched off",
             "gone": "not installed",
             # Channels that ship with the core are there, and on only if the shop asks for them.
+            "email_link": "installed",
             "files": "installed",
             "grouping": "installed",
             "profile": "installed",
@@ -549,7 +550,8 @@ class TestCommands:
         assert "crm_test_greet" not in sys.modules
         result = run("--config", "other.toml", "greet")
 
-        assert "Commands of plugins:\n  greet  From crm-test-greet.\n" in listed.output
+        of_plugins = listed.output.partition("Commands of plugins:\n")[2].splitlines()
+        assert "greet From crm-test-greet." in [" ".join(line.split()) for line in of_plugins]
         assert "hello from CHF\n" == result.output
 
     def test_twice(self, install):

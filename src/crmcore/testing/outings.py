@@ -22,7 +22,7 @@ from crmcore.errors import CrmError
 from crmcore.hooks import Plugin
 from crmcore.persistence.customers import customer
 from crmcore.testing.shop import LONG, Shop, clock_of, settle
-from crmcore.testing.strategies import SHOP_KINDS, START, drafts
+from crmcore.testing.strategies import SHOP_KINDS, START, channel_of, drafts
 from crmcore.testing.watching import Call, Watch, watching
 
 _NEWS: Final = Content(subject="News", text="There is something new.")
@@ -131,6 +131,7 @@ def crowd(templates: Sequence[Draft], count: int, *, day: int = 0, first: int = 
                     identifiers=known,
                     occurred_at=at,
                     source_key=f"{day}/{number}/{who}",
+                    channel=each.channel or channel_of(each.kind, number + 1),
                     subject=None if each.subject is None else f"order:{account}/1",
                 )
             )

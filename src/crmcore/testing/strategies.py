@@ -46,6 +46,7 @@ SHOP_KINDS: Final[Mapping[str, int]] = {
 _WITH_MONEY: Final = ("order.placed", "order.cancelled", "order.refunded", "order.returned")
 _OF_ORDERS: Final = (*_WITH_MONEY, "order.shipped", "order.delivered")
 _NAMES: Final = ("Ada", "Grace", "Émilie", "Nazım", "李")  # noqa: RUF001 - names of people
+_CHANNELS: Final = (None, "web", "app", "phone", "till")
 _WORDS: Final = ("a", "tea", "größer", "two words", "it's")
 
 
@@ -211,11 +212,26 @@ def histories(
     return st.one_of(short, long, long, long).map(lambda drawn: _in_time(drawn, late=late))
 
 
+def channel_of(kind: str, number: int) -> str | None:
+    """Return by which channel something came that has none: not by chance, so that all occur."""
+    if kind.startswith("message."):
+        return "email"
+    # What is said of consent, and of brakes, names the channel it is about itself.
+    return None if kind.startswith(("consent.", "brake.")) else _CHANNELS[number % len(_CHANNELS)]
+
+
 def _in_time(drawn: Sequence[tuple[int, int, int, Draft]], *, late: bool) -> list[Draft]:
     """Return drafts with the days that pass between them, each with a key of its own."""
     day, made = 0, []
     for number, (gap, back, hour, draft) in enumerate(drawn):
         day += gap
         at = START + timedelta(days=day - min(back, day), hours=hour)
-        made.append(attrs.evolve(draft, occurred_at=at, source_key=f"k{number}"))
+        made.append(
+            attrs.evolve(
+                draft,
+                occurred_at=at,
+                source_key=f"k{number}",
+                channel=draft.channel or channel_of(draft.kind, number),
+            )
+        )
     return made if late else sorted(made, key=lambda draft: draft.occurred_at or START)

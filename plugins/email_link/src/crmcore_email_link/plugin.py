@@ -1,0 +1,407 @@
+"""The plugin: its settings, and the hooks that call the services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Final, TypeVar
+
+from attrs import define, field
+from sqlalchemy import select
+from typing_extensions import override
+
+from crmcore import (
+    Channel,
+    Clock,
+    Context,
+    Hold,
+    Interaction,
+    Kind,
+    MessagesClaimed,
+    MessagesProposed,
+    Outcome,
+    Plugin,
+    PluginTable,
+    Started,
+    Stopping,
+    TimersDue,
+    Transaction,
+    choice,
+    hookimpl,
+    to_datetime,
+    whole,
+)
+from crmcore.errors import ConfigurationError
+from crmcore_email_link.addresses import parse
+from crmcore_email_link.capture import KINDS as CAPTURE_KINDS
+from crmcore_email_link.capture import Basis, capture
+from crmcore_email_link.carriers import TRANSPORTS, carrier
+from crmcore_email_link.catalogue import catalogue
+from crmcore_email_link.composing import BULK, Composer
+from crmcore_email_link.delivering import deliver
+from crmcore_email_link.dkim import Signer
+from crmcore_email_link.feedback import KINDS as FEEDBACK_KINDS
+from crmcore_email_link.feedback import Taken, take_feedback, take_mail
+from crmcore_email_link.keys import key_ring, secret
+from crmcore_email_link.leaving import Left, leave, leave_by_mail
+from crmcore_email_link.letters import LANGUAGES
+from crmcore_email_link.links import Links
+from crmcore_email_link.mime import Mailbox
+from crmcore_email_link.sign_ups import Confirmed, SignedUp, SignUpLimits, confirm, expire, sign_up
+from crmcore_email_link.tables import TABLES
+from crmcore_email_link.tokens import Tokens
+from crmcore_email_link.transports import Transport
+from crmcore_email_link.webhooks import Feedback
+
+CHANNEL: Final = "email"
+PENDING_DAYS: Final = 7
+"""Within as many days who signed up is to confirm it."""
+
+# A server may take ten minutes to answer a mail's final dot (RFC 5321, 4.5.3.2.6).
+_PATIENCE: Final = 700.0
+
+T = TypeVar("T")
+
+
+@define
+class _Post:
+    """What mails are written with and carried by, made once at start."""
+
+    composer: Composer
+    transport: Transport
+
+
+@define(eq=False)
+class EmailLink(Plugin):
+    """
+    Writes mails to customers and carries them, and hears what they answer.
+
+    Attributes:
+        sender: Whom mails are from, such as `shop@example.com`.
+        sender_name: What people call the shop; mails to many need it.
+        postal_address: Where the shop is; mails to many need it.
+        base_url: Where the pages are mounted, such as `https://shop.example/m/`; at most 42
+            characters, as a link in a header is short.
+        mail_domain: Of the mailboxes that bounces, and mails to unsubscribe, come to; at most 29
+            characters. Empty: that of the sender.
+        list_id: What list mails to many belong to, such as `news.shop.example`; empty: `news.` and
+            the sender's domain.
+        languages: In which the shop writes, the one for everybody else first.
+        secret_file: A file with the key that links are made with; see `key_ring`. None: the
+            variable of the environment has it.
+        secret_variable: Which one that is.
+        transport: Who carries mails: `smtp`, `ses`, `postmark`, `mailgun`, `sendgrid`, `resend`.
+        host: Of the server, for `smtp`.
+        port: The same.
+        tls: The same: `verified`, `implicit`, `required`, `offered` or `never`; see `Relay`.
+        username: The same; empty: nobody logs in.
+        region: Of the account, for `ses`.
+        provider_domain: Of the account, for `mailgun`.
+        credential_file: A file with the password or key for whoever carries mails; for `ses` both
+            keys with a colon between. None: the variable of the environment has it.
+        credential_variable: Which one that is.
+        dkim_selector: Under which the DNS has the key that mails are signed with; empty: they are
+            signed by whoever carries them.
+        dkim_domain: Whose signature it is; empty: the sender's domain.
+        dkim_key_file: A file with the private key in PEM.
+        templates: A folder of templates; see `catalogue`. None: only those given in code.
+        at_once: How many mails are handed over in one call.
+        sign_up_pause_minutes: Between two mails that ask one address to confirm.
+        sign_ups_per_domain: Of how many addresses of a domain sign-ups are taken within an hour.
+        sign_ups_per_source: The same of who asks, where the page says who that is.
+        sign_ups_in_all: The same of everybody.
+        carrier: A transport of one's own, in place of all of these; from code.
+        letters: Templates by name, beside those of the folder; from code.
+        ring: The keys that links are made with, in place of the secret; from code.
+    """
+
+    name: ClassVar[str] = "email_link"
+    tables: ClassVar[tuple[PluginTable, ...]] = TABLES
+
+    sender: str = ""
+    sender_name: str = ""
+    postal_address: str = ""
+    base_url: str = ""
+    mail_domain: str = ""
+    list_id: str = ""
+    languages: list[str] = field(factory=lambda: [LANGUAGES[0]])
+    secret_file: str | None = None
+    secret_variable: str = "CRM_EMAIL_SECRET"
+    transport: str = field(default="smtp", validator=choice(*TRANSPORTS))
+    host: str = ""
+    port: int = field(default=587, validator=whole(least=1, most=65_535))
+    tls: str = field(
+        default="verified",
+        validator=choice("verified", "implicit", "required", "offered", "never"),
+    )
+    username: str = ""
+    region: str = ""
+    provider_domain: str = ""
+    credential_file: str | None = None
+    credential_variable: str = "CRM_EMAIL_CREDENTIAL"
+    dkim_selector: str = ""
+    dkim_domain: str = ""
+    dkim_key_file: str | None = None
+    templates: str | None = None
+    at_once: int = field(default=100, validator=whole(least=1, most=1000))
+    sign_up_pause_minutes: int = field(default=15, validator=whole(least=1, most=10_000))
+    sign_ups_per_domain: int = field(default=200, validator=whole(least=1))
+    sign_ups_per_source: int = field(default=10, validator=whole(least=1))
+    sign_ups_in_all: int = field(default=2000, validator=whole(least=1))
+    carrier: Any = field(default=None, repr=False)
+    letters: Any = field(default=None, repr=False)
+    ring: Any = field(default=None, repr=False)
+    _made: _Post | None = field(default=None, init=False, repr=False)
+    _clock: Clock | None = field(default=None, init=False, repr=False)
+
+    # -- for the shop ------------------------------------------------------------------------
+
+    @property
+    def composer(self) -> Composer:
+        """What mails are written with, the same that writes those that go."""
+        return self._post().composer
+
+    def capture(
+        self,
+        tx: Transaction,
+        order_id: str,
+        address: str,
+        *,
+        bases: Mapping[str, Basis],
+        locale: str | None = None,
+        notice_version: str | None = None,
+        customer: int | None = None,
+    ) -> Interaction:
+        """
+        Record the address of an order, and why mail may go there; told again it changes nothing.
+
+        A soft opt-in counts only where nobody ever said no; `consent` is what somebody agreed to
+        just now, and may follow a no.
+
+        Args:
+            tx: The transaction in which the order is recorded.
+            order_id: The shop's own name of the order.
+            address: As the customer wrote it.
+            bases: By purpose, `soft_opt_in`, `consent` or, for service, `contract`.
+            locale: In which the customer ordered, such as `de-AT`.
+            notice_version: Which text they saw; for a soft opt-in and for consent there is one.
+            customer: Who it is, where they are known; None: a guest with that address.
+
+        Raises:
+            IdentifierError: If nothing could be sent there.
+            InputError: If a purpose and its basis do not fit.
+        """
+        return capture(
+            tx,
+            order_id,
+            address,
+            bases=bases,
+            locale=locale,
+            notice_version=notice_version,
+            customer=customer,
+        )
+
+    def sign_up(
+        self,
+        tx: Transaction,
+        address: str,
+        purpose: str,
+        *,
+        wording: str,
+        language: str | None = None,
+        source: str | None = None,
+        evidence: str | None = None,
+    ) -> SignedUp:
+        """
+        Ask whoever has an address to confirm that they want mail of a purpose.
+
+        The answer is the same for any address. No mail goes where one went a while ago, where it
+        is confirmed already, or where nothing is to go; nor beyond the limits in the settings.
+
+        Args:
+            tx: The transaction; what it asks for goes when it has committed.
+            address: As it was written.
+            purpose: `news`, `promotion`, `survey` or `care`.
+            wording: Which text was seen, and in which version, such as `footer/3`.
+            language: In which the page was, such as `de`.
+            source: Who asks, as far as the page knows, such as an address of the network; it is
+                forgotten with the request.
+            evidence: What proves the request; it is kept with the consent.
+
+        Raises:
+            IdentifierError: If nothing could be sent there, whoever has it.
+            InputError: If there is no such purpose.
+        """
+        limits = SignUpLimits(
+            pause_minutes=self.sign_up_pause_minutes,
+            per_domain=self.sign_ups_per_domain,
+            per_source=self.sign_ups_per_source,
+            in_all=self.sign_ups_in_all,
+        )
+        with tx.acting(type(self)) as (_, ctx):
+            return sign_up(
+                tx,
+                ctx,
+                limits,
+                PENDING_DAYS,
+                address,
+                purpose,
+                wording=wording,
+                language=language,
+                source=source,
+                evidence=evidence,
+            )
+
+    def confirm(self, tx: Transaction, token: str, *, evidence: str | None = None) -> Confirmed:
+        """
+        Confirm what a link was sent for, by its token; following it twice changes nothing.
+
+        The address is proved by it, so a guest becomes a customer who is known by it.
+        """
+        tokens = self.composer.links.tokens
+        return confirm(tx, tokens, PENDING_DAYS, token, self._now(tx), evidence)
+
+    def unsubscribe(self, tx: Transaction, token: str, *, mechanism: str = "link") -> Left | None:
+        """
+        Record that who got a mail wants no more of it, by the token of its link; None: no such.
+
+        It ends mail of the message's purpose to where it went. Told again it changes nothing.
+        """
+        return leave(tx, self.composer.links.tokens, token, self._now(tx), mechanism)
+
+    def unsubscribe_by_mail(self, tx: Transaction, raw: bytes) -> Left | None:
+        """Record the same by a mail that came to an address that begins with `u+`; None: no."""
+        return leave_by_mail(tx, self.composer.links.tokens, raw, self._now(tx))
+
+    def take_mail(self, tx: Transaction, raw: bytes) -> Taken | None:
+        """
+        Take a mail that came to the return paths' domain: a bounce, a complaint, or a farewell.
+
+        It is found by our own tokens alone; None: it tells nothing that is to be recorded.
+        """
+        return take_mail(tx, self.composer.links.tokens, raw, self._now(tx))
+
+    def take_feedback(self, tx: Transaction, events: Iterable[Feedback]) -> list[Taken]:
+        """
+        Take what a provider told, as `Webhook.receive` verified and read it; each event once.
+
+        Call that one before the transaction begins, as it may use the network.
+        """
+        return take_feedback(tx, self.composer.links.tokens, events, self._now(tx))
+
+    def _now(self, tx: Transaction) -> int:
+        with tx.acting(type(self)) as (_, ctx):
+            return ctx.clock.now()
+
+    # -- hooks -------------------------------------------------------------------------------
+
+    @hookimpl
+    @override
+    def register_kinds(self) -> Iterable[Kind]:
+        return (*CAPTURE_KINDS, *FEEDBACK_KINDS)
+
+    @hookimpl
+    @override
+    def on_started(self, ctx: Context, event: Started) -> None:
+        self._clock = ctx.clock
+
+    @hookimpl
+    @override
+    def on_timers_due(self, ctx: Context, event: TimersDue) -> None:
+        expire(ctx, event)
+
+    @hookimpl
+    @override
+    def register_channels(self) -> Iterable[Channel]:
+        transport = self._post().transport
+        return [
+            Channel(
+                CHANNEL,
+                scheme="email",
+                idempotent=transport.idempotent,
+                on_unknown={"service": "resend"},
+                at_once=self.at_once,
+                answers_within=_PATIENCE,
+            )
+        ]
+
+    @hookimpl
+    @override
+    def guard_message(self, ctx: Context, event: MessagesProposed) -> Iterable[Hold] | None:
+        if event.channel != CHANNEL or event.purpose not in BULK:
+            return None
+        lacks = self._post().composer.lacks
+        if lacks is None:
+            return None
+        rows = ctx.execute(select(event.customers.c.customer_id))
+        return [Hold(row[0], reason=lacks) for row in rows]
+
+    @hookimpl
+    @override
+    def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
+        post = self._post()
+        return deliver(post.composer, post.transport, event.deliveries, ctx.clock.now())
+
+    @hookimpl
+    @override
+    def on_stopping(self, ctx: Context, event: Stopping) -> None:
+        if self._made is not None:
+            self._made.transport.close()
+
+    # -- made of the settings ----------------------------------------------------------------
+
+    def _post(self) -> _Post:
+        if self._made is None:
+            self._made = _Post(self._composer(), self._transport())
+        return self._made
+
+    def _transport(self) -> Transport:
+        if self.carrier is not None:
+            return self.carrier  # type: ignore[no-any-return]
+        return carrier(
+            self,
+            lambda: secret("credential", self.credential_file, self.credential_variable),
+            self._present,
+        )
+
+    def _present(self) -> datetime:
+        if self._clock is None:
+            raise ConfigurationError("no mail can be carried before the application has started")
+        return to_datetime(self._clock.now())
+
+    def _composer(self) -> Composer:
+        sender = parse(self._needed("sender", self.sender))
+        domain = self.mail_domain or sender.domain
+        ring = self.ring
+        if ring is None:
+            ring = key_ring(secret("secret", self.secret_file, self.secret_variable))
+        links = Links(self._needed("base_url", self.base_url), Tokens(ring), domain)
+        languages = tuple(self._needed("languages", self.languages))
+        return Composer(
+            sender=Mailbox(sender.match_key, self.sender_name),
+            postal_address=self.postal_address,
+            list_id=self.list_id or f"news.{sender.domain}",
+            languages=languages,
+            links=links,
+            catalogue=catalogue(self.templates, languages, self.letters),
+            pending_days=PENDING_DAYS,
+            signer=self._signer(sender.domain),
+        )
+
+    def _signer(self, domain: str) -> Signer | None:
+        if not self.dkim_selector:
+            return None
+        if self.dkim_key_file is None:
+            raise ConfigurationError(
+                "dkim_key_file is missing, and dkim_selector is set; the file with the private "
+                "key is expected"
+            )
+        key = secret("DKIM key", self.dkim_key_file, "")
+        return Signer(self.dkim_domain or domain, self.dkim_selector, key)
+
+    def _needed(self, setting: str, value: T) -> T:
+        if not value:
+            raise ConfigurationError(
+                f"the setting {setting} of email_link is missing; set it in crm.toml"
+            )
+        return value
