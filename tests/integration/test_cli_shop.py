@@ -67,7 +67,7 @@ class TestInit:
         values = tomllib.loads(written)
         assert 0 == result.exit_code
         assert ("CHF", "Europe/Zurich") == (values["crm"]["currency"], values["crm"]["zone"])
-        off = {name: {"enabled": False} for name in ("files", "recording", "sms")}
+        off = {name: {"enabled": False} for name in ("email_link", "files", "recording", "sms")}
         ours: dict[str, object] = {name: {} for name in ("grouping", "profile", "tiering")}
         assert {**ours, **off} == values["plugins"]
         assert "# loyal_from_orders = 5" in written

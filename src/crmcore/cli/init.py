@@ -17,6 +17,7 @@ from crmcore.domain.identity import IdentitySettings
 from crmcore.domain.money import check_currency
 from crmcore.domain.relationship import RelationshipSettings
 from crmcore.errors import ConfigurationError, OutdatedSchemaError
+from crmcore.hooks import Plugin
 
 _HEAD: Final = """\
 # The configuration of crmcore. A setting behind a # is the default: take the # away to change it.
@@ -68,8 +69,9 @@ def init(shell: Shell, force: bool, database: str, currency: str, zone: str) -> 
     """
     Write a crm.toml and make its database ready.
 
-    Every plugin that is installed is switched on, with its default settings. A database that is
-    there is left as it is, but for tables that it lacks.
+    Every plugin that is installed is switched on, with its default settings, but for those that
+    have to be told something first. A database that is there is left as it is, but for tables that
+    it lacks.
     """
     path = shell.config
     if path.exists() and not force:
@@ -117,8 +119,21 @@ def _configuration(database: str, currency: str, zone: str) -> str:
         lines += comment(description_of(cls))
         header, *settings = toml_table(f"plugins.{each.name}", cls, {})
         # What ships with the core, such as a channel, is there only if the shop asks for it.
-        lines += [header, *(["enabled = false"] if each.is_shipped else []), *settings]
+        is_off = each.is_shipped or not _works_by_default(cls)
+        lines += [header, *(["enabled = false"] if is_off else []), *settings]
     return "\n".join(lines)
+
+
+def _works_by_default(cls: type[Plugin]) -> bool:
+    """Return whether a plugin can be switched on as it comes, with no setting that is missing."""
+    try:
+        plugin = cls()
+        for name in dir(Plugin):
+            if name.startswith("register_"):
+                list(getattr(plugin, name)() or ())
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _put_back(path: Path, before: bytes | None) -> None:
