@@ -15,6 +15,12 @@ from tests.contract.tallies import Tally
 LAWS = AfterLaws()
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Plugins here write files where they are run."""
+    monkeypatch.chdir(tmp_path)
+
+
 @define(eq=False)
 class Telling(Tally):
     """Writes to customers, and files, after the commit; named by the interaction."""
