@@ -399,6 +399,85 @@ def test_a_broadcast_that_is_called_off_stops(clock):
         assert_sums(crm)
 
 
+def test_a_paused_broadcast_waits_until_it_is_resumed(clock):
+    """Nothing of it goes, whatever time passes; resumed, each gets it once."""
+    post = Post(at_once=10)
+    with open_crm(clock, post) as crm:
+        customers = people(crm, 30)
+        crm.broadcast("all", customers, **BROADCAST)
+        paused = crm.pause_broadcast("all")
+        crm.deliver()
+
+        assert NOW == paused.paused_at
+        assert [] == post.handed
+        assert {"planned": 30} == crm.find_broadcast("all").states
+        assert {"paused"} == {each.gate for each in crm.messages(key="all")}
+        assert crm.next_due() is None
+        clock.advance_to(NOW + 40 * DAY)
+        crm.deliver(put_off=True)
+        assert [] == post.handed
+        assert NOW == crm.pause_broadcast("all").paused_at
+        assert [] == crm.reconcile()
+
+        assert crm.resume_broadcast("all").paused_at is None
+        crm.deliver()
+        assert {"accepted": 30} == crm.resume_broadcast("all").states
+        assert sorted(customers) == sorted(each.message.customer_id for each in post.handed)
+        assert_sums(crm)
+
+
+def test_what_a_worker_has_claimed_is_not_handed_over_once_it_is_paused(clock):
+    """A claim lives for a minute; the pause is seen before anybody is called."""
+    post = Post(at_once=10)
+    with open_crm(clock, post) as crm:
+        crm.broadcast("all", people(crm, 5), **BROADCAST)
+        delivering, channel = crm._parts.delivering, crm.assembly.channels["email"]
+        claim = delivering._claim(channel)
+        assert 5 == len(claim.messages)
+        crm.pause_broadcast("all")
+        with delivering._begin() as unit:
+            handed = delivering._claims.hand_over(unit, claim, channel, claim.messages)
+
+        assert [] == handed
+        assert {"planned": 5} == crm.find_broadcast("all").states
+        crm.resume_broadcast("all")
+        crm.deliver()
+        assert {"accepted": 5} == crm.find_broadcast("all").states
+        assert [] == crm.reconcile()
+
+
+def test_a_paused_broadcast_can_be_edited_and_called_off(clock):
+    """Who had it had the first text; the others get the second, and the last none."""
+    post = Post(at_once=4)
+    with open_crm(clock, post) as crm:
+        customers = people(crm, 12)
+        crm.broadcast("all", customers[:6], **BROADCAST)
+        with pytest.raises(InputError, match="on its way"):
+            crm.edit_broadcast("all", Content(text="Better"))
+        crm.deliver()
+        crm.broadcast("more", customers[6:], **BROADCAST)
+        crm.pause_broadcast("more")
+        crm.edit_broadcast("more", Content(text="Better"))
+        with pytest.raises(InputError, match="text"):
+            crm.edit_broadcast("more", Content(text=3))
+        crm.resume_broadcast("more")
+        crm.deliver()
+        said = {each.message.customer_id: each.content.text for each in post.handed}
+        assert ["Better"] * 6 == [said[each] for each in customers[6:]]
+        assert "Better" not in {said[each] for each in customers[:6]}
+
+        crm.broadcast("last", customers, **BROADCAST)
+        crm.pause_broadcast("last")
+        crm.deliver()
+        assert {"withheld": 12} == crm.stop_broadcast("last").states
+        for change in (crm.pause_broadcast, crm.resume_broadcast):
+            with pytest.raises(InputError, match="was called off"):
+                change("last")
+        with pytest.raises(NotFoundError, match="did you mean 'last'"):
+            crm.pause_broadcast("lats")
+        assert_sums(crm)
+
+
 def test_the_highest_priority_goes_first(clock):
     """Of several to one customer each comes in its turn, by priority and then as planned."""
     post = Post(at_once=1)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import event
 from crmcore import Crm, VirtualClock
 from crmcore.domain.clock import DAY, SECOND
 from crmcore.domain.message import Accepted, Content, Deferred, Failed, Unknown
-from crmcore.errors import MergeError
+from crmcore.errors import InputError, MergeError
 from crmcore.services.messaging import claims
 from crmcore.testing.dumps import difference, dump
 from tests.support.databases import making, shop_file
@@ -101,6 +102,7 @@ class World:
                 Accepted(),
                 Accepted("x"),
                 Deferred("later", self.chance.choice((None, 30, 10_000))),
+                Deferred("not its turn", counts=False),
                 Failed("no"),
                 Failed("no such box", undeliverable=self.chance.random() < 0.2),
                 Unknown("cut off"),
@@ -156,6 +158,23 @@ class World:
         if self.count:
             self.crm.stop_broadcast(f"b{self.chance.randint(1, self.count)}")
 
+    def pause(self):
+        with suppress(InputError):  # it was called off
+            self.crm.pause_broadcast(self.any_broadcast())
+
+    def resume(self):
+        with suppress(InputError):
+            self.crm.resume_broadcast(self.any_broadcast())
+
+    def edit(self):
+        with suppress(InputError):  # or is not paused
+            self.crm.edit_broadcast(self.any_broadcast(), Content(text="Well"))
+
+    def any_broadcast(self):
+        if not self.count:
+            self.broadcast()
+        return f"b{self.chance.randint(1, self.count)}"
+
     def merge(self):
         survivor, merged = self.chance.sample(self.customers, 2)
         try:
@@ -198,6 +217,9 @@ ACTS = (
     World.withdraw,
     World.agree,
     World.stop,
+    World.pause,
+    World.resume,
+    World.edit,
     World.merge,
     World.merge_and_undo,
     World.unmerge,
@@ -218,6 +240,9 @@ def test_states_add_up_to_the_audience_at_every_commit(tmp_path, kind, histories
             with world.crm:
                 for _ in range(45):
                     world.chance.choice(ACTS)(world)
+                for key in range(1, world.count + 1):
+                    with suppress(InputError):
+                        world.crm.resume_broadcast(f"b{key}")
                 for _ in range(60):  # and it comes to an end
                     world.come_to_due()
                 pending = rows(

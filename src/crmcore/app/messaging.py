@@ -10,7 +10,14 @@ from typing import Unpack
 from crmcore.app.opened import Opened
 from crmcore.domain.arguments import check_text, check_whole
 from crmcore.domain.identity import Known
-from crmcore.domain.message import Broadcast, BroadcastFields, Message, MessageDraft, check_key
+from crmcore.domain.message import (
+    Broadcast,
+    BroadcastFields,
+    Content,
+    Message,
+    MessageDraft,
+    check_key,
+)
 from crmcore.hooks import Audience
 from crmcore.services.messaging.reconcile import Difference, differences
 
@@ -73,11 +80,46 @@ class Messaging(Opened):
         """
         return self.run_transaction(lambda tx: tx.stop_broadcast(key), actor=actor)
 
+    def pause_broadcast(self, key: str, *, actor: str | None = None) -> Broadcast:
+        """
+        Let nothing more of a broadcast be handed over until it is resumed.
+
+        What a worker is handing over at this moment still goes.
+
+        Raises:
+            InputError: If it was called off.
+            NotFoundError: If there is no such broadcast.
+        """
+        return self.run_transaction(lambda tx: tx.pause_broadcast(key), actor=actor)
+
+    def resume_broadcast(self, key: str, *, actor: str | None = None) -> Broadcast:
+        """
+        Let a paused broadcast go on with whom it has not reached.
+
+        What nobody wants any more, as its `not_after` has passed, is withheld. One that is not
+        paused stays as it is.
+
+        Raises:
+            InputError: If it was called off.
+            NotFoundError: If there is no such broadcast.
+        """
+        return self.run_transaction(lambda tx: tx.resume_broadcast(key), actor=actor)
+
+    def edit_broadcast(self, key: str, content: Content, *, actor: str | None = None) -> Broadcast:
+        """
+        Say something else to those whom a paused broadcast has not reached.
+
+        Raises:
+            InputError: If it is not paused, or was called off, or the content cannot be kept.
+            NotFoundError: If there is no such broadcast.
+        """
+        return self.run_transaction(lambda tx: tx.edit_broadcast(key, content), actor=actor)
+
     def find_broadcast(self, key: str) -> Broadcast:
         """Return a broadcast of the shop's own; raises `NotFoundError` if there is none."""
         check_key(key)
         with self._read() as unit:
-            return self._parts.messages.find_broadcast(unit.connection, key)
+            return self._parts.messages.broadcasts.find(unit.connection, key)
 
     def messages(
         self, known: Known | None = None, *, key: str | None = None, most: int = 50

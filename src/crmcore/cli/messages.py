@@ -50,6 +50,7 @@ def broadcast_json(broadcast: Broadcast) -> dict[str, Any]:
         "pending": broadcast.pending,
         "states": dict(broadcast.states),
         "planned_at": instant_json(broadcast.planned_at),
+        "paused_at": instant_json(broadcast.paused_at),
         "stopped_at": instant_json(broadcast.stopped_at),
     }
 
@@ -59,7 +60,9 @@ def standing(message: Message) -> str:
     told: str = message.state
     if message.gate is not None:
         told += f" ({message.gate}: {message.reason})"
-    if message.state in PENDING and message.not_before > message.planned_at:
+    if message.gate != "paused" and (
+        message.state in PENDING and message.not_before > message.planned_at
+    ):
         told += f", not before {to_datetime(message.not_before):%Y-%m-%d %H:%M} UTC"
     return told
 
@@ -131,7 +134,11 @@ def messages(shell: Shell, who: str | None, key: str | None, most: int, as_json:
 
 def _sums(broadcast: Broadcast) -> str:
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(broadcast.states.items()))
-    stopped = ", and was called off" if broadcast.stopped_at is not None else ""
+    stopped = ""
+    if broadcast.stopped_at is not None:
+        stopped = ", and was called off"
+    elif broadcast.paused_at is not None:
+        stopped = ", and is paused"
     return (
         f"Broadcast {broadcast.key!r} was planned for {plural(broadcast.audience, 'customer')}"
         f"{stopped}: {counts or 'nobody'}."

@@ -28,7 +28,7 @@ _HIGHEST: Final = 1_000_000
 OnUnknown = Literal["leave", "resend"]
 """
 What becomes of a message of which nobody knows whether the provider took it: nothing, so that
-nobody gets it twice; or it is sent again, so that nobody misses it.
+nobody gets it twice; or it is sent again, once, so that hardly anybody misses it.
 """
 
 
@@ -190,6 +190,7 @@ class Broadcast:
         channel: On which it goes.
         audience: How many it was planned for; counted then, and never again.
         planned_at: When it was planned, in microseconds.
+        paused_at: Since when it is paused, in microseconds; None: it is not.
         stopped_at: When it was called off, in microseconds; None: it was not.
         actor: Who planned it, where the shop said so.
         states: How many of them stand in which state; they always add up to the audience.
@@ -201,6 +202,7 @@ class Broadcast:
     channel: str
     audience: int
     planned_at: int
+    paused_at: int | None
     stopped_at: int | None
     actor: str | None
     states: Mapping[State, int]
@@ -249,10 +251,13 @@ class Deferred:
     Attributes:
         reason: What the provider said.
         retry_after: Seconds before which it is not tried again, where the provider said so.
+        counts: Whether it was an attempt, after eight of which a message has failed. It was none
+            where nobody was asked: it was not its turn, or nobody could be reached at all.
     """
 
     reason: str
     retry_after: float | None = None
+    counts: bool = True
 
 
 @frozen

@@ -10,7 +10,7 @@ from sqlalchemy import Executable, Table
 
 from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.interaction import Draft
-from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.message import Broadcast, BroadcastFields, Content, MessageDraft
 from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp
 from crmcore.hooks.fold import Facts, Fold
@@ -97,6 +97,21 @@ class Context(Protocol):
             not_after: When nobody wants it any more.
             values: `purpose`, `channel`, `content`, and perhaps `asks` and `priority`.
         """
+
+    def find_broadcast(self, key: str) -> Broadcast:
+        """Return a broadcast of the plugin's; raises `NotFoundError` if there is none."""
+
+    def stop_broadcast(self, key: str) -> None:
+        """Call a broadcast of the plugin's off: what was not handed over is withheld."""
+
+    def pause_broadcast(self, key: str) -> None:
+        """Let nothing more of a broadcast of the plugin's be handed over until it is resumed."""
+
+    def resume_broadcast(self, key: str) -> None:
+        """Let a paused broadcast of the plugin's go on with whom it has not reached."""
+
+    def edit_broadcast(self, key: str, content: Content) -> None:
+        """Say something else to whom a paused broadcast of the plugin's has not reached."""
 
     def fold(self, fold: Fold, event: Selected) -> int:
         """Run *fold* over the facts of *event*; returns the number of rows written."""

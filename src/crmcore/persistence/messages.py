@@ -85,6 +85,7 @@ broadcast = Table(
     whole("stopped_at", nullable=True),
     text("actor", nullable=True),
     text("content"),
+    whole("paused_at", nullable=True),
     PrimaryKeyConstraint("plugin", "message_key"),
     sqlite_with_rowid=False,
 )

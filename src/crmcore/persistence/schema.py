@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Sequence, Text
 
-REVISION: Final = 3
+REVISION: Final = 4
 """Of the core's tables; a database with a higher one is from a newer crmcore."""
 
 metadata = MetaData()

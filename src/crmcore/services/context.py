@@ -12,7 +12,13 @@ from sqlalchemy import Executable, Table, bindparam, func, select
 
 from crmcore.domain.clock import Calendar, Clock, to_datetime
 from crmcore.domain.interaction import Draft
-from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.message import (
+    Broadcast,
+    BroadcastFields,
+    Content,
+    MessageDraft,
+    check_key,
+)
 from crmcore.domain.shadow import is_shadow
 from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp
@@ -157,8 +163,29 @@ class PluginContext:
         messages = self._unit.runtime.messages
         last = self.sends_until if not_after is None else not_after
         terms = {**values, "not_before": not_before, "not_after": last}
-        draft = messages.checked_broadcast(key, terms)
-        messages.broadcast(self._unit, draft, audience, self._acting)
+        draft = messages.broadcasts.checked(key, terms)
+        messages.broadcasts.plan(self._unit, draft, audience, self._acting)
+
+    def find_broadcast(self, key: str) -> Broadcast:
+        return self._unit.runtime.messages.broadcasts.find(
+            self._connection, check_key(key), self._acting
+        )
+
+    def stop_broadcast(self, key: str) -> None:
+        self._live("stop a broadcast")
+        self._unit.runtime.messages.broadcasts.stop(self._unit, key, self._acting)
+
+    def pause_broadcast(self, key: str) -> None:
+        self._live("pause a broadcast")
+        self._unit.runtime.messages.broadcasts.pause(self._unit, key, self._acting)
+
+    def resume_broadcast(self, key: str) -> None:
+        self._live("resume a broadcast")
+        self._unit.runtime.messages.broadcasts.resume(self._unit, key, self._acting)
+
+    def edit_broadcast(self, key: str, content: Content) -> None:
+        self._live("edit a broadcast")
+        self._unit.runtime.messages.broadcasts.edit(self._unit, key, content, self._acting)
 
     def fold(self, fold: Fold, event: Selected) -> int:
         return self._unit.runtime.folds.run(self._connection, fold, event.selection, self._acting)

@@ -15,9 +15,9 @@ from crmcore.domain.interaction import Draft, DraftFields, Interaction, make_dra
 from crmcore.domain.message import (
     Broadcast,
     BroadcastFields,
+    Content,
     Message,
     MessageDraft,
-    check_key,
     check_window,
 )
 from crmcore.domain.task import DONE, Task, TaskDraft
@@ -241,11 +241,11 @@ class Transaction(Consenting):
         """Plan a message for many; see `Crm.broadcast`."""
         unit, messages = self._unit, self._unit.runtime.messages
         terms = {**values, "not_before": not_before, "not_after": not_after}
-        draft = messages.checked_broadcast(key, terms)
+        draft = messages.broadcasts.checked(key, terms)
         check_window(not_before, not_after)
 
         def plan() -> Broadcast:
-            planned = messages.broadcast(unit, draft, audience)
+            planned = messages.broadcasts.plan(unit, draft, audience)
             self._recorder.record_decisions(unit)
             return planned
 
@@ -253,8 +253,23 @@ class Transaction(Consenting):
 
     def stop_broadcast(self, key: str) -> Broadcast:
         """Call a broadcast off; see `Crm.stop_broadcast`."""
-        messages = self._unit.runtime.messages
-        return self._whole(lambda: messages.stop(self._unit, check_key(key)))
+        broadcasts = self._unit.runtime.messages.broadcasts
+        return self._whole(lambda: broadcasts.stop(self._unit, key))
+
+    def pause_broadcast(self, key: str) -> Broadcast:
+        """Let nothing more of a broadcast go for now; see `Crm.pause_broadcast`."""
+        broadcasts = self._unit.runtime.messages.broadcasts
+        return self._whole(lambda: broadcasts.pause(self._unit, key))
+
+    def resume_broadcast(self, key: str) -> Broadcast:
+        """Let a paused broadcast go on; see `Crm.resume_broadcast`."""
+        broadcasts = self._unit.runtime.messages.broadcasts
+        return self._whole(lambda: broadcasts.resume(self._unit, key))
+
+    def edit_broadcast(self, key: str, content: Content) -> Broadcast:
+        """Let a paused broadcast say something else from now on; see `Crm.edit_broadcast`."""
+        broadcasts = self._unit.runtime.messages.broadcasts
+        return self._whole(lambda: broadcasts.edit(self._unit, key, content))
 
     def next_due(self) -> int | None:
         """

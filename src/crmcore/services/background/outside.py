@@ -11,7 +11,13 @@ from sqlalchemy import Executable, Table, UpdateBase
 
 from crmcore.domain.clock import Calendar, Clock
 from crmcore.domain.interaction import Draft
-from crmcore.domain.message import BroadcastFields, MessageDraft
+from crmcore.domain.message import (
+    Broadcast,
+    BroadcastFields,
+    Content,
+    MessageDraft,
+    check_content,
+)
 from crmcore.domain.task import TaskDraft
 from crmcore.domain.timer import HOUR, CatchUp, skip_after
 from crmcore.errors import ModeError
@@ -97,12 +103,32 @@ class OutsideContext:
         **values: Unpack[BroadcastFields],
     ) -> None:
         terms = {**values, "not_before": not_before, "not_after": not_after}
-        self._runtime.messages.checked_broadcast(key, terms)
+        self._runtime.messages.broadcasts.checked(key, terms)
         self._acts.append(
             lambda ctx: ctx.broadcast(
                 key, audience, not_before=not_before, not_after=not_after, **values
             )
         )
+
+    def find_broadcast(self, key: str) -> Broadcast:
+        return self._read(lambda ctx: ctx.find_broadcast(key))
+
+    def stop_broadcast(self, key: str) -> None:
+        self.find_broadcast(key)  # that there is none is said where the plugin can be told
+        self._acts.append(lambda ctx: ctx.stop_broadcast(key))
+
+    def pause_broadcast(self, key: str) -> None:
+        self.find_broadcast(key)
+        self._acts.append(lambda ctx: ctx.pause_broadcast(key))
+
+    def resume_broadcast(self, key: str) -> None:
+        self.find_broadcast(key)
+        self._acts.append(lambda ctx: ctx.resume_broadcast(key))
+
+    def edit_broadcast(self, key: str, content: Content) -> None:
+        check_content(content)
+        self.find_broadcast(key)
+        self._acts.append(lambda ctx: ctx.edit_broadcast(key, content))
 
     def set_timer(
         self,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, null, select, update
+from sqlalchemy import and_, bindparam, func, null, select, update
 
 from crmcore.persistence.customers import identifier
 from crmcore.persistence.messages import attempt, message
 from crmcore.persistence.portable import Portable, json_list
 from crmcore.services.merging.merged_parts import Kept, Pair
+from crmcore.services.messaging.broadcasts import PAUSED, is_paused
 from crmcore.services.messaging.judging import UNHANDED, refused_state
 from crmcore.services.messaging.planning import MERGED
 from crmcore.services.unit import Unit
@@ -54,6 +55,12 @@ _as_before = (
     update(message)
     .where(_this, _m.state.in_(_HELD_BACK), _m.gate == MERGED)
     .values({name: bindparam(f"was_{name}") for name in _STANDING})
+)
+# Its broadcast may have been resumed meanwhile.
+_let_go = (
+    update(message)
+    .where(_this, _m.gate == PAUSED, ~is_paused())
+    .values(gate=None, reason=None, not_before=func.coalesce(_m.earliest, _m.planned_at))
 )
 
 
@@ -135,6 +142,7 @@ class Messages:
         had = {row[0] for row in rows}
         before = [_as_it_was(row) for row in kept["aside"] if row[0] not in had]
         connection.change_many(_as_before, before)
+        connection.change_many(_let_go, [{"wanted": each["wanted"]} for each in before])
 
 
 def _repeated(rows: Sequence[Any], pair: Pair) -> list[Any]:

@@ -17,14 +17,9 @@ from crmcore.persistence.customers import customer
 from crmcore.persistence.messages import attempt, broadcast, message
 from crmcore.persistence.portable import json_list
 from crmcore.services.background.backoff import MOST_ATTEMPTS, next_try
+from crmcore.services.messaging.broadcasts import CALLED_OFF, STOPPED, Pauses
 from crmcore.services.messaging.judging import WAITING, refused_state
-from crmcore.services.messaging.messages import (
-    CALLED_OFF,
-    MESSAGES,
-    STOPPED,
-    MessageService,
-    as_message,
-)
+from crmcore.services.messaging.messages import MESSAGES, MessageService, as_message
 from crmcore.services.messaging.twins import hold_twins
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
@@ -147,6 +142,7 @@ class Claims:
                 leased_until=None,
             )
         )
+        self._pauses = Pauses(portable)
         self._states = select(_m.message_id, _m.state, _m.lease).where(listed)
         mine = (
             listed & (_m.lease == bindparam("token")) & portable.is_in(_m.customer_id, "customers")
@@ -211,8 +207,9 @@ class Claims:
         listed = json_list(wanted)
         called_off = {"messages": listed, "customers": json_list(locked)}
         connection.change(self._call_off, **called_off, now=unit.now)
+        paused = self._pauses.hold_back(connection, wanted, locked)
         judging = self._messages.judging
-        chosen = judging.locked(wanted, locked)
+        chosen = judging.locked([each for each in wanted if each not in paused], locked)
         judging.judge(unit, channel, chosen, "claim", lease=lease, until=until)
         if judging.has_guards:
             judging.ask_guards(unit, channel, judging.claimed(wanted, lease))
@@ -297,6 +294,7 @@ class Claims:
             "token": claim.lease,
         }
         connection.change(self._hold_twins, **terms, now=unit.now, again=unit.now + CLAIMED_FOR)
+        self._pauses.hold_back(connection, [each.id for each in messages], locked)
         patience = int(channel.answers_within * SECOND)
         connection.change(self._hand, **terms, now=unit.now, until=unit.now + patience)
         rows = {row[0]: row for row in connection.execute(self._handed, **terms)}

@@ -1,42 +1,27 @@
-"""Messages: what the shop wants to say, planned, narrowed, called off and read back."""
+"""Messages: what the shop wants to say, planned, narrowed and read back."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from attrs import evolve
 from sqlalchemy import Select, Update, bindparam, func, or_, select, update
 
-from crmcore.domain.message import (
-    Broadcast,
-    Content,
-    Message,
-    MessageDraft,
-    check_content,
-    check_instant,
-    check_key,
-    check_purpose,
-    check_terms,
-)
-from crmcore.errors import NotFoundError, nearest
-from crmcore.hooks import Audience
+from crmcore.domain.message import Content, Message, MessageDraft
 from crmcore.persistence.connection import Connection, Row
 from crmcore.persistence.customers import identifier
 from crmcore.persistence.messages import broadcast, message
 from crmcore.persistence.portable import json_list
+from crmcore.services.messaging.broadcasts import UNTIL_RESUMED, Broadcasts
 from crmcore.services.messaging.gate import GateService
-from crmcore.services.messaging.judging import UNHANDED, WAITING, Judging, refused_state
-from crmcore.services.messaging.planning import BroadcastDraft, Planning
+from crmcore.services.messaging.judging import UNHANDED, WAITING, Judging
+from crmcore.services.messaging.planning import Planning
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
 BRAKES: Final = ("brake",)
 CLOCKS: Final = ("quiet", "cap")
 """The gates whose *not yet* follows from the customer's zone."""
-
-STOPPED: Final = "stopped"
-CALLED_OFF: Final = "the broadcast was called off"
 
 _m = message.c
 _address = (
@@ -101,55 +86,6 @@ _of_one = (
     .limit(1)
 )
 _latest = MESSAGES.order_by(*_newest).limit(bindparam("most"))
-_broadcasts = select(
-    broadcast.c.message_key,
-    broadcast.c.plugin,
-    broadcast.c.purpose,
-    broadcast.c.channel,
-    broadcast.c.audience,
-    broadcast.c.planned_at,
-    broadcast.c.stopped_at,
-    broadcast.c.actor,
-)
-_one_broadcast = _broadcasts.where(
-    broadcast.c.plugin == bindparam("owner"), broadcast.c.message_key == bindparam("key")
-)
-_keys = select(broadcast.c.message_key).where(broadcast.c.plugin == bindparam("owner"))
-_states = (
-    select(_m.state, func.count())
-    .where(_m.plugin == bindparam("owner"), _m.message_key == bindparam("key"))
-    .group_by(_m.state)
-)
-_recipients = select(_m.customer_id).where(
-    _m.plugin == bindparam("owner"),
-    _m.message_key == bindparam("key"),
-    _m.state.in_(UNHANDED),
-)
-_call_off = (
-    update(message)
-    .where(
-        _m.plugin == bindparam("owner"),
-        _m.message_key == bindparam("key"),
-        _m.state.in_(UNHANDED),
-    )
-    .values(
-        state=refused_state(),
-        gate=STOPPED,
-        reason=CALLED_OFF,
-        settled_at=bindparam("now"),
-        lease=None,
-        leased_until=None,
-    )
-)
-_note_stopped = (
-    update(broadcast)
-    .where(
-        broadcast.c.plugin == bindparam("owner"),
-        broadcast.c.message_key == bindparam("key"),
-        broadcast.c.stopped_at.is_(None),
-    )
-    .values(stopped_at=bindparam("now"))
-)
 _put_off = or_(_m.state == "deferred", (_m.state == "planned") & _m.gate.in_(CLOCKS))
 _put_off_to = select(_m.customer_id).where(_put_off).distinct()
 _hasten_put_off = (
@@ -160,6 +96,7 @@ _hasten_put_off = (
 _next_waiting = select(func.min(_m.not_before)).where(
     _m.channel == bindparam("on_channel"),
     _m.state.in_(WAITING),
+    _m.not_before < UNTIL_RESUMED,
 )
 _next_leased = select(func.min(_m.leased_until)).where(_m.state.in_(("claimed", "handed")))
 
@@ -199,6 +136,7 @@ class MessageService:
         self._runtime = runtime
         self.judging = Judging(runtime, gate)
         self._planning = Planning(runtime, self.judging)
+        self.broadcasts = Broadcasts(runtime, self._planning)
         portable = runtime.database.portable
         self._owners = sorted({"", *(plugin.name for plugin in runtime.assembly)})
         self._by_ids = MESSAGES.where(portable.is_in(_m.message_id, "messages"))
@@ -245,26 +183,6 @@ class MessageService:
         """Plan messages, each once for each customer; returns their ids. See `Planning.send`."""
         return self._planning.send(unit, drafts, plugin, not_after=not_after)
 
-    def broadcast(
-        self, unit: Unit, draft: BroadcastDraft, audience: Audience, plugin: str = ""
-    ) -> Broadcast:
-        """Plan a message for everybody in an audience; the second time, return the first."""
-        self._planning.broadcast(unit, draft, audience, plugin)
-        return self.find_broadcast(unit.connection, draft.key, plugin)
-
-    def checked_broadcast(self, key: str, values: dict[str, Any]) -> BroadcastDraft:
-        """Return a broadcast's fields, checked; raises an `InputError` that names one."""
-        draft = BroadcastDraft(key=check_key(key), **values)
-        check_purpose(draft.purpose)
-        check_content(draft.content)
-        check_terms(draft.asks, draft.priority)
-        self._planning.channel(draft.channel)
-        return evolve(
-            draft,
-            not_before=check_instant("not_before", draft.not_before),
-            not_after=check_instant("not_after", draft.not_after),
-        )
-
     # -- narrowing ---------------------------------------------------------------------------
 
     def rejudge(self, unit: Unit, customers: Collection[int]) -> int:
@@ -305,23 +223,6 @@ class MessageService:
         self._runtime.identity.lock(connection, {row[0] for row in owners})
         return connection.change(_hasten_put_off, now=unit.now)
 
-    def stop(self, unit: Unit, key: str, plugin: str = "") -> Broadcast:
-        """
-        Call a broadcast off: what of it is not handed over is withheld.
-
-        Raises:
-            NotFoundError: If there is no such broadcast.
-        """
-        connection = unit.connection
-        self.find_broadcast(connection, key, plugin)
-        whose = {"owner": plugin, "key": key}
-        # Customers first, in the order in which everybody locks them.
-        recipients = connection.execute(_recipients, **whose)
-        self._runtime.identity.lock(connection, {row[0] for row in recipients})
-        connection.change(_call_off, **whose, now=unit.now)
-        connection.change(_note_stopped, **whose, now=unit.now)
-        return self.find_broadcast(connection, key, plugin)
-
     # -- reading -----------------------------------------------------------------------------
 
     def read(self, connection: Connection, ids: Sequence[int]) -> list[Message]:
@@ -355,30 +256,12 @@ class MessageService:
         rows = connection.execute(_of_one, customer=customer, owner=plugin, key=key)
         return as_message(rows[0]) if rows else None
 
-    def find_broadcast(self, connection: Connection, key: str, plugin: str = "") -> Broadcast:
-        """Return a broadcast with its figures; raises `NotFoundError` if there is none."""
-        rows = connection.execute(_one_broadcast, owner=plugin, key=key)
-        if not rows:
-            known = [row[0] for row in connection.execute(_keys, owner=plugin)]
-            raise NotFoundError(f"no broadcast has the key {key!r}{nearest(key, known)}")
-        _, _, purpose, channel, audience, planned_at, stopped_at, actor = rows[0]
-        return Broadcast(
-            key=key,
-            plugin=plugin,
-            purpose=purpose,
-            channel=channel,
-            audience=audience,
-            planned_at=planned_at,
-            stopped_at=stopped_at,
-            actor=actor,
-            states=dict(connection.execute(_states, owner=plugin, key=key)),
-        )
-
     def next_due(self, connection: Connection) -> int | None:
         """
         Return when a message is to be looked at next, or None.
 
-        Those of plugins, or on channels, that are not there wait without an instant.
+        Those of paused broadcasts, and of plugins, or on channels, that are not there wait without
+        an instant.
         """
         dues = [
             connection.execute(self._next_waiting, on_channel=name)[0][0]

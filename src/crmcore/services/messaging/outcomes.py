@@ -40,8 +40,8 @@ def _mended(answer: object) -> Outcome:
         match answer:
             case Accepted(reference):
                 return Accepted(None if reference is None else _text(reference))
-            case Deferred(reason, retry_after):
-                return Deferred(_text(reason), _seconds(retry_after))
+            case Deferred(reason, retry_after, counts):
+                return Deferred(_text(reason), _seconds(retry_after), bool(counts))
             case Failed(reason, undeliverable):
                 return Failed(_text(reason), bool(undeliverable))
             case Unknown(reason):

@@ -227,7 +227,18 @@ class Planning:
         channel = self.channel(draft.channel)
         connection = unit.connection
         body = draft.content.to_json()
-        row = (plugin, draft.key, draft.purpose, draft.channel, 0, unit.now, None, unit.actor, body)
+        row = (
+            plugin,
+            draft.key,
+            draft.purpose,
+            draft.channel,
+            0,
+            unit.now,
+            None,
+            unit.actor,
+            body,
+            None,
+        )
         if not connection.insert_rows(self._insert_broadcast, [row]):
             return None
         # Locked, so that nobody is merged, or says no, between here and the commit.

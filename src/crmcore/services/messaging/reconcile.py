@@ -12,6 +12,7 @@ from crmcore.domain.clock import SECOND
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.customers import customer
 from crmcore.persistence.messages import attempt, broadcast, message
+from crmcore.services.messaging.broadcasts import PAUSED
 from crmcore.services.starting.assembly import Assembly
 
 LATE: Final = 3600 * SECOND
@@ -99,6 +100,17 @@ _leases = (
     .order_by(_m.message_id)
     .limit(_MOST)
 )
+_forgotten = (
+    select(_m.message_id, _m.message_key)
+    .select_from(message)
+    .join(
+        broadcast,
+        and_(_m.plugin == broadcast.c.plugin, _m.message_key == broadcast.c.message_key),
+    )
+    .where(_m.state == "planned", _m.gate == PAUSED, broadcast.c.paused_at.is_(None))
+    .order_by(_m.message_id)
+    .limit(_MOST)
+)
 _pending = case((_m.state.in_(("planned", "deferred", "claimed", "handed")), 1), else_=0)
 _waiting = (
     select(_m.plugin, _m.channel, func.sum(_pending))
@@ -114,7 +126,7 @@ class Difference:
     Something that does not fit.
 
     Attributes:
-        sort: `audience`, `attempt`, `customer`, `lease`, `plugin` or `channel`.
+        sort: `audience`, `attempt`, `customer`, `lease`, `pause`, `plugin` or `channel`.
     """
 
     sort: str
@@ -131,6 +143,7 @@ def differences(connection: Connection, assembly: Assembly, now: int) -> list[Di
         *_of_attempts(connection),
         *_of_customers(connection),
         *_of_leases(connection, now),
+        *_of_pauses(connection),
         *_of_absent(connection, assembly),
     ]
     return [Difference(sort, sentence) for sort, sentence in found]
@@ -184,6 +197,15 @@ def _of_leases(connection: Connection, now: int) -> Found:
         else:
             said = "has a lease that ended over an hour ago; is a worker running?"
         yield "lease", f"message {message_id} ({key!r}) is {state}, and {said}"
+
+
+def _of_pauses(connection: Connection) -> Found:
+    for message_id, key in connection.execute(_forgotten):
+        yield (
+            "pause",
+            f"message {message_id} ({key!r}) waits for its broadcast to be resumed, which is not "
+            "paused",
+        )
 
 
 def _of_absent(connection: Connection, assembly: Assembly) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from crmcore.domain.clock import SECOND, to_datetime
 from crmcore.domain.feedback import FAILED, SENT, UNKNOWN
@@ -66,19 +66,28 @@ _settle = (
         handed_at=bindparam("handed"),
         settled_at=bindparam("ended"),
         provider_reference=bindparam("named"),
+        attempt=bindparam("tried"),
         lease=None,
         leased_until=None,
     )
 )
 _note_attempt = (
     update(attempt)
-    .where(attempt.c.message_id == bindparam("tried"), attempt.c.attempt == bindparam("number"))
+    .where(
+        attempt.c.message_id == bindparam("tried"),
+        attempt.c.attempt == bindparam("number"),
+        # The number of an attempt that was none is given again.
+        attempt.c.handed_at == bindparam("since"),
+    )
     .values(
         settled_at=bindparam("at"),
         outcome=bindparam("how"),
         detail=bindparam("said"),
         provider_reference=bindparam("named"),
     )
+)
+_take_back_attempt = delete(attempt).where(
+    attempt.c.message_id == bindparam("tried"), attempt.c.attempt == bindparam("number")
 )
 
 
@@ -92,13 +101,29 @@ class Settled:
     again: int | None = None
     reason: str | None = None
 
+    @property
+    def was_tried(self) -> bool:
+        """Whether there was an attempt at it at all."""
+        return not isinstance(self.outcome, Deferred) or self.outcome.counts
 
-def decide(handed: Handed, outcome: Outcome, channel: Channel | None, now: int) -> Settled:
+
+def decide(
+    handed: Handed,
+    outcome: Outcome,
+    channel: Channel | None,
+    now: int,
+    *,
+    was_unknown: bool = False,
+) -> Settled:
     """
     Return what becomes of a message after an attempt at it.
 
     Args:
+        handed: The attempt.
+        outcome: What was said of it.
         channel: None if nobody brings it any more, so that nothing can be tried again.
+        now: The present instant.
+        was_unknown: Whether the fate of an earlier attempt at it is not known either.
     """
     tried, is_last = handed.message.attempt, handed.message.attempt >= MOST_ATTEMPTS
     match outcome:
@@ -106,7 +131,9 @@ def decide(handed: Handed, outcome: Outcome, channel: Channel | None, now: int) 
             return Settled(handed, outcome, "accepted")
         case Failed(reason):
             return Settled(handed, outcome, "failed", reason=reason)
-        case Deferred(reason, retry_after):
+        case Deferred(reason, retry_after, counts):
+            if not counts:
+                tried, is_last = 1, False
             if is_last:
                 return Settled(
                     handed, outcome, "failed", reason=f"given up after {tried} attempts: {reason}"
@@ -116,9 +143,10 @@ def decide(handed: Handed, outcome: Outcome, channel: Channel | None, now: int) 
             return Settled(handed, outcome, "deferred", again, reason)
         case Unknown(reason):
             if channel is not None and not is_last:
-                # The provider knows the key, so trying again harms nobody.
+                # The provider knows the key, so trying again harms nobody. Where it does not,
+                # somebody may have got it already: a third copy would help nobody.
                 resend = channel.on_unknown.get(handed.message.purpose) == "resend"
-                if channel.idempotent or resend:
+                if channel.idempotent or (resend and not was_unknown):
                     at = next_try(now, tried - 1) if channel.idempotent else now
                     return Settled(handed, outcome, "planned", at, reason)
             return Settled(handed, outcome, "unknown", reason=reason)
@@ -135,6 +163,10 @@ class Settling:
         self._standing = select(
             _m.message_id, _m.customer_id, _m.state, _m.attempt, _m.point, _m.handed_at
         ).where(runtime.database.portable.is_in(_m.message_id, "messages"))
+        self._unknown_before = select(attempt.c.message_id, attempt.c.attempt).where(
+            runtime.database.portable.is_in(attempt.c.message_id, "messages"),
+            attempt.c.outcome == _NAMES[Unknown],
+        )
 
     def settle(
         self, unit: Unit, results: Sequence[tuple[Handed, Outcome]], channel: Channel | None
@@ -145,19 +177,26 @@ class Settling:
         erased = frozenset[int]()
         if unit.opening.erasures:
             erased = frozenset(erased_among(connection, {at[1] for at in standing.values()}))
-        attempts, rows, done = [], [], []
+        unknown_before = self._unknown(connection, results, channel)
+        attempts, untried, rows, done = [], [], [], []
         for handed, outcome in results:
             at = standing[handed.message.id]
             if at[1] in erased and not isinstance(outcome, Accepted):
                 # What the provider says may hold the address, which has been forgotten.
                 outcome = evolve(outcome, reason=ERASED)
             handed = evolve(handed, message=evolve(handed.message, customer_id=at[1]))
-            settled = decide(handed, outcome, channel, unit.now)
-            attempts.append(_attempt_row(settled, unit.now))
-            if _still_counts(at, handed, outcome):
+            was_unknown = handed.message.id in unknown_before
+            settled = decide(handed, outcome, channel, unit.now, was_unknown=was_unknown)
+            is_about_it = _still_counts(at, handed, outcome)
+            if is_about_it:
                 rows.append(_message_row(settled, unit.now))
                 done.append(settled)
+            if is_about_it and not settled.was_tried:
+                untried.append({"tried": at[0], "number": handed.message.attempt})
+            else:
+                attempts.append(_attempt_row(settled, unit.now))
         connection.change_many(_note_attempt, attempts)
+        connection.change_many(_take_back_attempt, untried)
         connection.change_many(_settle, rows)
         self._withhold(unit, done, standing)
         self.tell(unit, [(m, standing[m.id][2]) for each in done for m in [each.handed.message]])
@@ -182,6 +221,19 @@ class Settling:
             if {row[1] for row in rows} <= owners:
                 return {row[0]: row for row in rows}
         raise RetryTransaction("customers were merged again and again while they were locked")
+
+    def _unknown(
+        self,
+        connection: Connection,
+        results: Sequence[tuple[Handed, Outcome]],
+        channel: Channel | None,
+    ) -> set[int]:
+        """Return those whose fate is unknown now, and was after an earlier attempt already."""
+        tried = {h.message.id: h.message.attempt for h, o in results if isinstance(o, Unknown)}
+        if not tried or channel is None or channel.idempotent or not channel.on_unknown:
+            return set()
+        rows = connection.execute(self._unknown_before, messages=json_list(tried))
+        return {found for found, number in rows if number < tried[found]}
 
     def _withhold(self, unit: Unit, done: Iterable[Settled], standing: dict[int, Any]) -> None:
         """Let nothing more go to contact points at which nothing will ever arrive."""
@@ -253,7 +305,10 @@ def _still_counts(at: Sequence[Any], handed: Handed, outcome: Outcome) -> bool:
     taken, that also keeps it from being handed over again.
     """
     _, _, state, tried, _, handed_at = at
+    # By its instant too: the number of an attempt that was none is given again.
     if tried != handed.message.attempt or handed_at is None:
+        return False
+    if handed_at != handed.message.handed_at:
         return False
     if isinstance(outcome, Accepted):
         return state in ("handed", "unknown", "planned", "claimed")
@@ -264,6 +319,7 @@ def _attempt_row(settled: Settled, now: int) -> dict[str, Any]:
     return {
         "tried": settled.handed.message.id,
         "number": settled.handed.message.attempt,
+        "since": settled.handed.message.handed_at,
         "at": now,
         "how": _NAMES[type(settled.outcome)],
         "said": getattr(settled.outcome, "reason", None),
@@ -285,4 +341,5 @@ def _message_row(settled: Settled, now: int) -> dict[str, Any]:
         "handed": settled.handed.earlier if settled.state in _NOT_TAKEN else sent.handed_at,
         "ended": now if is_over else None,
         "named": getattr(settled.outcome, "reference", None),
+        "tried": sent.attempt if settled.was_tried else sent.attempt - 1,
     }
