@@ -459,7 +459,7 @@ def test_a_paused_broadcast_can_be_edited_and_called_off(clock):
         crm.pause_broadcast("more")
         crm.edit_broadcast("more", Content(text="Better"))
         with pytest.raises(InputError, match="text"):
-            crm.edit_broadcast("more", Content(text=3))
+            crm.edit_broadcast("more", Content(text=3))  # type: ignore[arg-type]
         crm.resume_broadcast("more")
         crm.deliver()
         said = {each.message.customer_id: each.content.text for each in post.handed}

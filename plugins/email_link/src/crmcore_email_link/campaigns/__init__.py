@@ -1,0 +1,1 @@
+"""Campaigns: what is said once to many, and what it brought about."""
