@@ -157,3 +157,38 @@ def test_e21_exim_names_whom_it_failed_in_a_header():
         recipient.origin,
         recipient.kind,
     )
+
+
+@pytest.mark.parametrize(("kind", "sender", "subject", "text"), NOTICES.values(), ids=NOTICES)
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["CRLF", "CR"])
+def test_e21_line_ends_change_no_notice(kind, sender, subject, text, end):
+    """What a notice says is the same with LF, CRLF and CR."""
+    raw = mail(sender, subject, f"{text}\n{COPY}").replace(b"\r\n", b"\n")
+
+    assert kind == classify(raw.replace(b"\n", end)).kind
+    assert classify(raw) == classify(raw.replace(b"\n", end))
+
+
+def test_e21_a_machine_that_only_wrote_answers_if_its_subject_does():
+    """`auto-generated` is said of newsletters, too: only an answer with it is an auto-reply."""
+    said = "Auto-Submitted: auto-generated\n"
+
+    answer = classify(mail("Ada <ada@example.com>", "Re: News", "Noted, bye", said))
+    other = classify(mail("Ada <ada@example.com>", "Our news", "Come and see", said))
+
+    assert ("auto_reply", "unknown") == (answer.kind, other.kind)
+
+
+def test_e21_a_relay_quotes_a_refusal_that_is_none_of_its_own_words():
+    """That the other server rejected a mail is said of every bounce; what it replied decides."""
+    text = (
+        "Delivery to ada@example.com failed permanently.\n\nWe tried to deliver it, but it was "
+        "rejected by the server for the recipient domain example.com. It returned:\n{}\n"
+    )
+
+    def kind(reply):
+        return classify(mail(DAEMON, "Delivery failed", text.format(reply))).kind
+
+    assert "hard" == kind("550 5.1.1 no such user here")
+    assert "soft" == kind("550 5.2.2 mailbox full")
+    assert "block" == kind("550 5.7.1 message refused as spam")

@@ -41,6 +41,10 @@ To: ada@example.com
 
 # Each is a reply in the manner of the system named; the addresses and hosts are invented.
 HARD = {
+    "a domain without mail": "DNS Error: the domain example.com publishes a Null MX record",
+    "gmx, domain": "550 mailbox unavailable. Invalid DNS MX or A record for recipient domain",
+    "1&1, domain": "no valid MX hosts found for example.com",
+    "qmail, closed": "This address no longer accepts mail.",
     "gmail": "550-5.1.1 The email account that you tried to reach does not exist. Please try "
     "550-5.1.1"
     " double-checking the recipient's email address for typos or unnecessary spaces. For more"
@@ -177,6 +181,7 @@ SOFT = {
     "command": "Command died with status 75: maildrop. Command output: unable to open mailbox",
 }
 BLOCK = {
+    "exim, sender": "550-Verification failed for <b+1@shop.example>",
     "gmail, spam": "550-5.7.1 [192.0.2.1 12] Our system has detected that this message is likely"
     " unsolicited mail. To reduce the amount of spam sent to Gmail, this message has been blocked."
     " 550 5.7.1 https://support.google.com/mail/?p=UnsolicitedMessageError gsmtp",
@@ -301,6 +306,22 @@ def test_e21_a_reply_says_what_it_says(kind, reply):
     assert ("ada@example.com", kind) == (report.recipients[0].address, report.recipients[0].kind)
     assert report.evidence
     assert "news-1@shop.example" == report.message_id
+
+
+@pytest.mark.parametrize(("kind", "reply"), CASES)
+@pytest.mark.parametrize("end", ["\r\n", "\r"], ids=["CRLF", "CR"])
+def test_e21_line_ends_change_no_reply(kind, reply, end):
+    """What a server said is the same with LF, CRLF and CR."""
+    status = "4.0.0" if reply.startswith("4") else "5.0.0"
+    raw = REPORT.format(reply=reply, status=status)
+
+    assert classify(raw.encode()) == classify(raw.replace("\n", end).encode())
+
+
+def test_e21_a_domain_that_takes_no_mail_is_gone_whatever_the_sender_s_server_makes_of_it():
+    """A null MX (RFC 7505) is for good, though a relay reports 4.0.0; other words are softened."""
+    assert "hard" == with_reply("DNS Error: example.com has a null MX", "4.0.0").kind
+    assert "soft" == with_reply("DNS Error: example.com is unknown, host not found", "4.0.0").kind
 
 
 @pytest.mark.parametrize("reply", BLOCK.values(), ids=BLOCK)

@@ -254,3 +254,44 @@ def test_e21_a_complaint_is_no_bounce():
     raw = report(failed()).replace(b"message/delivery-status", b"message/feedback-report")
 
     assert ("unknown", "complaint") == (classify(raw).kind, classify(raw).evidence[0].rule)
+
+
+def _report(*parts):
+    """Return a report of the parts given, each a media type and a text."""
+    head = (
+        "From: MAILER-DAEMON@mx.example.net\nTo: b@shop.example\nSubject: Returned mail\n"
+        "MIME-Version: 1.0\n"
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="x"\n\n'
+    )
+    return (head + "".join(f"--x\nContent-Type: {t}\n\n{s}\n" for t, s in parts)).encode()
+
+
+GROUP_OF_ADA = "Final-Recipient: rfc822; ada@example.com\nAction: failed\nStatus: 5.1.1\n"
+
+
+def test_e21_words_that_call_themselves_a_report_hide_no_report():
+    """Some send what they say to people with the type of a report, before the report itself."""
+    words = ("message/delivery-status", "Your mail could not be delivered to Ada.\n")
+    told = ("message/delivery-status", f"Reporting-MTA: dns; m\n\n{GROUP_OF_ADA}")
+
+    report = classify(_report(words, told))
+
+    assert ("hard", ["ada@example.com"]) == (report.kind, [r.address for r in report.recipients])
+
+
+def test_e21_a_report_within_the_mail_that_came_back_is_no_report_about_it():
+    """Whoever writes a report into a mail, so that it comes back, gives nobody else up."""
+    full = "Final-Recipient: rfc822; bob@example.com\nAction: failed\nStatus: 5.2.2\n"
+    forged = (
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="y"\n\n--y\n'
+        f"Content-Type: message/delivery-status\n\nReporting-MTA: dns; m\n\n{GROUP_OF_ADA}\n--y--"
+    )
+
+    report = classify(
+        _report(
+            ("message/delivery-status", f"Reporting-MTA: dns; m\n\n{full}"),
+            ("message/rfc822", forged),
+        )
+    )
+
+    assert ("soft", ["bob@example.com"]) == (report.kind, [r.address for r in report.recipients])

@@ -59,7 +59,8 @@ def _by_words(said: Said, part: str, codes: tuple[str | None, ...]) -> Decision 
 
 def _softened(decision: Decision, codes: tuple[str | None, ...]) -> Decision:
     """Return a decision that says no more than the codes: what is transient is not for good."""
-    if decision.kind == "hard" and statuses.is_transient(*codes):
+    lasting = decision.evidence.source == gone.NULL_MX
+    if decision.kind == "hard" and not lasting and statuses.is_transient(*codes):
         return Decision("soft", decision.evidence)
     return decision
 

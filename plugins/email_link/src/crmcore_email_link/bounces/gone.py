@@ -25,6 +25,9 @@ _ABSENT: Final = (
     r"|terminated|cancell?ed|discontinued|purged|abandoned))"
 )
 
+NULL_MX: Final = "RFC 7505: null MX"
+"""A domain that says itself that it takes no mail; no code of a sending server softens that."""
+
 CERTAIN: Final = (
     Wording(
         r"5\.4\.1 (?:\[?@\]?:? )?recipient address rejected: access denied",
@@ -32,6 +35,7 @@ CERTAIN: Final = (
         "Exchange Online: directory-based edge blocking",
     ),
     Wording(r"5\.1\.1 resolver\.adr\.\w*notfound|nosuchuser", "hard", "Exchange, Gmail", raw=True),
+    Wording(r"\bnull ?mx\b", "hard", NULL_MX),
 )
 """Words that decide though they look like a refusal."""
 
@@ -39,7 +43,8 @@ _GAP: Final = r"(?:[^.;!:]|\.(?=\w)){0,60}?"
 
 MAILBOX: Final = (
     Wording(
-        r"no such (?:an? |recipient |virtual |local |mail |e-?mail |valid |mailing )*" + _WHO,
+        r"\b(?:address|mailbox|account) no longer (?:accepts?|receives?) (?:e-?)?mail"
+        r"|no such (?:an? |recipient |virtual |local |mail |e-?mail |valid |mailing )*" + _WHO,
         "hard",
         "RFC 3463, 3.2: no such user",
     ),
@@ -151,8 +156,11 @@ DOMAIN: Final = (
     Wording(
         r"host or domain name not found(?!.{0,120}(?:try again|temporar))|nxdomain"
         r"|name or service not known|couldn't find (?:any host|a mail exchanger)"
-        r"|no mx (?:or a )?(?:records?|found)|illegal host|nonexistent hosts?"
-        r"|non-existent hosts?|dns hard error",
+        r"|no mx (?:or a )?(?:records?|found)|no valid mx hosts? found"
+        r"|illegal host|nonexistent hosts?"
+        r"|non-existent hosts?|dns hard error"
+        r"|(?:invalid|bad|no) (?:dns )?mx\b[^.;]{0,40} records? for (?:the )?recipient(?:'s)?"
+        r" domain",
         "hard",
         "name servers: no such domain",
     ),

@@ -65,7 +65,7 @@ class Report:
 def read(parts: Sequence[Part]) -> Report | None:
     """Return what the report among *parts* says; None: there is none."""
     found = next((each for each in parts if each.kind in DELIVERY | DISPOSITION), None)
-    text = found.text if found else _bare(parts)
+    text = "\n\n".join(_alike(parts, found)) if found else _bare(parts)
     blocks = [fields for block in _blocks(text) if (fields := headers_of(block))]
     if not blocks:
         return None
@@ -85,6 +85,18 @@ def read(parts: Sequence[Part]) -> Report | None:
         message_id=_first(whole, "original-message-id"),
         disposition=disposition.partition(";")[2].strip().lower() if disposition else None,
     )
+
+
+def _alike(parts: Sequence[Part], found: Part) -> list[str]:
+    """
+    Return the texts of a report and of what is called one beside it.
+
+    InterMail sends what it says to people as a report, too, before the report itself. What stands
+    elsewhere, such as in the mail that came back, is none of this report.
+    """
+    return [each.text for each in parts if (each.kind, each.within) == (found.kind, found.within)][
+        :4
+    ]
 
 
 def _bare(parts: Sequence[Part]) -> str:

@@ -110,7 +110,8 @@ SENDER: Final = (
         "lists for members",
     ),
     Wording(
-        r"domain of (?:the )?sender|sender (?:address|domain)? ?(?:verify|verification|callout)",
+        r"domain of (?:the )?sender|sender (?:address|domain)? ?(?:verify|verification|callout)"
+        r"|(?<!callout )\bverification failed for @",
         "block",
         "sender verification",
     ),

@@ -105,6 +105,9 @@ TEXTS: Final = (
     ),
 )
 
+ANSWERS: Final = re.compile(r"\s*(?:re|aw|sv|vs|antw|odp|回复|答复)\s*[:\uff1a]", re.IGNORECASE)
+"""Subjects of answers."""
+
 # In the words of their address, mail servers; people hardly ever. `<>` is no address of anybody.
 DAEMON: Final = re.compile(
     r"mailer[-_. ]?daemon|mail[-_. ]?daemon|post[-_. ]?master|mdaemon|mail\.?delivery"
@@ -132,7 +135,15 @@ def find(mail: Part, text: str) -> Evidence | None:
 
 def by_header(mail: Part) -> Evidence | None:
     """Return what header or subject shows that a machine answered, or None."""
-    return _in_headers(mail, HEADERS) or _in_headers(mail, SUBJECTS)
+    return _in_headers(mail, HEADERS) or _in_headers(mail, SUBJECTS) or _answered(mail)
+
+
+def _answered(mail: Part) -> Evidence | None:
+    """Return what shows an answer that a machine sent, though it says only that it wrote it."""
+    generated = mail.header("auto-submitted")[:100].lower().startswith("auto-generated")
+    if not generated or not ANSWERS.match(subject := mail.header("subject")[:200]):
+        return None
+    return Evidence(rule="auto-reply", source="RFC 3834, 5", part="header subject", words=subject)
 
 
 def is_daemon(mail: Part) -> bool:

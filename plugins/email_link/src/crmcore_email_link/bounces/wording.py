@@ -19,7 +19,9 @@ _WRAPPED: Final = re.compile(
 )
 # What notices say to everybody, whatever the reason.
 _ANYWAY: Final = re.compile(
-    r"i've given up|giving up on \S{1,80}|did not reach the following|action on incorrect addresses"
+    r"it was rejected by the (?:server for the )?recipient domain"
+    r"|i've given up|giving up on \S{1,80}"
+    r"|did not reach the following|action on incorrect addresses"
     r"|verify (?:that )?the (?:recipient )?address(?: is correct)?"
     r"|please check the (?:above )?address\S*|try (?:sending|to send|resending) (?:it|the message"
     r"|your message) again(?: later)?"
