@@ -24,6 +24,7 @@ class Sizes:
         ledgers: Customers and interactions of each ledger that segments and reviews are asked of,
             the largest last.
         reevaluated: Customers whose segments are looked at again, one by one, in a sample.
+        mails: Recipients of a newsletter in a sample.
         tenth: Whether models are fitted to a tenth of the customers of the CDNOW purchase log.
     """
 
@@ -39,6 +40,7 @@ class Sizes:
     recipients: int
     ledgers: tuple[tuple[int, int], ...]
     reevaluated: int
+    mails: int
     tenth: bool
 
 
@@ -55,6 +57,7 @@ FULL = Sizes(
     recipients=100_000,
     ledgers=((10_000, 200_000), (100_000, 2_000_000)),
     reevaluated=50,
+    mails=1_000,
     tenth=False,
 )
 QUICK = Sizes(
@@ -70,5 +73,6 @@ QUICK = Sizes(
     recipients=2_000,
     ledgers=((200, 4_000),),
     reevaluated=5,
+    mails=50,
     tenth=True,
 )

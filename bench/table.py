@@ -21,6 +21,8 @@ class Line:
         goal: The ratio not to be exceeded, where one is set.
         rows: Rows written for each interaction, bare and by the library.
         statements: Statements for each commit or question, bare and by the library.
+        unit: What the items are called where it is told how many a CPU second is enough for.
+        least: As how many are to be done in a CPU second, where that is set.
     """
 
     title: str
@@ -30,6 +32,19 @@ class Line:
     goal: float | None = None
     rows: tuple[float, float] | None = None
     statements: tuple[float, float] | None = None
+    unit: str | None = None
+    least: int | None = None
+
+    @property
+    def rate(self) -> str | None:
+        """How many items the library does in a CPU second, in words; None: nobody asks."""
+        if self.unit is None:
+            return None
+        spread = self.comparison.library
+        low, median, high = (self.items / each for each in (spread.high, spread.median, spread.low))
+        goal = "" if self.least is None else f"; the goal is {self.least:,}"
+        said = f"{low:,.0f} - {median:,.0f} - {high:,.0f}"
+        return f"{self.title}: {said} {self.unit} a CPU second{goal}"
 
     def cells(self) -> list[str]:
         compared = self.comparison

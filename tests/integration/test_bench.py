@@ -36,6 +36,8 @@ MEASURED = (
     "fit, BG/NBD",
     "fit, Pareto/NBD",
     "fit, Gamma-Gamma",
+    "mail, rendered",
+    "mail, rendered, signed and handed over",
 )
 
 

@@ -85,13 +85,14 @@ class Receiver:
             self.loop.call_later(0.05, server.transport.close)
         return said or "250 2.0.0 Ok: queued as 4F2"
 
+    def _session(self):
+        return Session(self, **self.options)
+
     def _serve(self, started):
         asyncio.set_event_loop(self.loop)
         # What a fault leaves behind is no news.
         self.loop.set_exception_handler(lambda *_: None)
-        make = self.loop.create_server(
-            lambda: Session(self, **self.options), "127.0.0.1", 0, ssl=self.tls
-        )
+        make = self.loop.create_server(self._session, "127.0.0.1", 0, ssl=self.tls)
         server = self.loop.run_until_complete(make)
         self.port = server.sockets[0].getsockname()[1]
         started.set()

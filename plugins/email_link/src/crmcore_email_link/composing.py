@@ -10,20 +10,25 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from crmcore import Content, Delivery, to_datetime
-from crmcore.errors import InputError
+from crmcore.errors import ConfigurationError, InputError
 from crmcore_email_link.addresses import parse
 from crmcore_email_link.catalogue import Catalogue
 from crmcore_email_link.dkim import Signer
-from crmcore_email_link.letters import CONFIRM, FOOTERS
+from crmcore_email_link.letters import ASK_TRACKING, CONFIRM, FOOTERS
 from crmcore_email_link.links import Links
 from crmcore_email_link.mime import Mail, Mailbox, compose, message_id
 from crmcore_email_link.templates import text_of_html
+from crmcore_email_link.tracking.measuring import Measure
 from crmcore_email_link.transports import Envelope
 
 BULK: Final = frozenset({"care", "news", "promotion", "survey"})
 """The purposes of which a mail goes to many, who can each say that they want no more of it."""
 
 _DAY: Final = 86_400_000_000
+_FOOTER: Final = (
+    "max-width:552px;margin:16px auto;padding:12px 24px;border-top:1px solid #cccccc;"
+    "font-size:small"
+)
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _END: Final = re.compile(r"</body\s*>", re.IGNORECASE)
 
@@ -42,6 +47,7 @@ class Composer:
         catalogue: The templates.
         pending_days: Within how many days who signed up is to confirm it.
         signer: Signs them; None: whoever carries them does.
+        measure: Puts in what tells of opens and clicks; None: nobody is tracked.
     """
 
     sender: Mailbox
@@ -52,6 +58,34 @@ class Composer:
     catalogue: Catalogue
     pending_days: int
     signer: Signer | None = None
+    measure: Measure | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse settings with which no mail to many could be written, before any fails."""
+        try:
+            mail = Mail(
+                sender=self.sender,
+                recipient=self.sender,
+                subject="Trial",
+                text="Trial",
+                message_id=f"<trial@{self.sender.address.rpartition('@')[2]}>",
+                date=to_datetime(0),
+                bulk=True,
+                list_id=self.list_id,
+                unsubscribe_url=self.links.of("unsubscribe", 0, 0),
+                unsubscribe_mailto=self.links.mailto(0, 0),
+                feedback_id=self._feedback_id("trial", "news"),
+            )
+            Envelope(
+                raw=compose(mail),
+                mail_from=self.links.return_path(0, 0),
+                rcpt_to=self.sender.address,
+                idempotency_key="trial",
+            )
+        except InputError as error:
+            raise ConfigurationError(
+                f"no mail to many could be written with the settings of email_link: {error}"
+            ) from error
 
     @property
     def lacks(self) -> str | None:
@@ -71,30 +105,29 @@ class Composer:
             "missing in the settings of email_link"
         )
 
-    def envelope(self, delivery: Delivery, at: int) -> Envelope:
+    def envelope(self, delivery: Delivery, at: int, *, is_tracked: bool = False) -> Envelope:
         """
         Return one message as it is handed over; the same octets in each attempt of a day.
 
         Raises:
             InputError: If it cannot be written, which says nothing of any other.
         """
-        mail = self.mail(delivery, at)
+        mail = self.mail(delivery, at, is_tracked=is_tracked)
         raw = compose(mail)
         if self.signer is not None:
             raw = self.signer.sign(raw)
-        tokens, number = self.links.tokens, delivery.message.id
-        written = _written_at(delivery, at)
+        number, written = delivery.message.id, _written_at(delivery, at)
         return Envelope(
             raw=raw,
-            mail_from=tokens.return_path(number, self.links.mail_domain, at=written),
+            mail_from=self.links.return_path(number, written),
             rcpt_to=mail.recipient.address,
             idempotency_key=delivery.idempotency_key,
-            envid=tokens.make_for_mailbox("verp", number, at=written),
+            envid=self.links.report_id(number, written),
             campaign=delivery.message.key,
         )
 
-    def mail(self, delivery: Delivery, at: int) -> Mail:
-        """Return what goes to one recipient; previews call this too."""
+    def mail(self, delivery: Delivery, at: int, *, is_tracked: bool = False) -> Mail:
+        """Return what goes to one recipient; previews call this too, and are never tracked."""
         message = delivery.message
         is_bulk = message.purpose in BULK
         if is_bulk and (lacks := self.lacks) is not None:
@@ -103,6 +136,9 @@ class Composer:
         content = self.content(delivery, written)
         if is_bulk:
             content = self._with_footer(content, message.id, written)
+            if is_tracked and self.measure is not None:
+                language = self.language_of(content)
+                content = self.measure.into(content, message.id, written, language)
         to = parse(delivery.address)
         return Mail(
             sender=self.sender,
@@ -110,7 +146,8 @@ class Composer:
             subject=content.subject or "",
             text=content.text,
             html=content.html,
-            message_id=self._name(delivery, written),
+            images=self.catalogue.images_in(content.html),
+            message_id=self._name(delivery),
             date=to_datetime(written),
             bulk=is_bulk,
             list_id=self.list_id if is_bulk else None,
@@ -153,7 +190,7 @@ class Composer:
             "postal_address": self.postal_address,
             **self.links.variables(message_id, at),
         }
-        if content.data.get("template") == CONFIRM:
+        if content.data.get("template") in (CONFIRM, ASK_TRACKING):
             found["confirm_url"] = self.links.of("confirm", message_id, at)
             found["refuse_url"] = found["unsubscribe_url"]
             found["days"] = self.pending_days
@@ -174,7 +211,7 @@ class Composer:
         if html is not None and not _says(html, escape(name), escape(address), escape(url)):
             lines = "<br>".join(map(escape, address.splitlines()))
             below = (
-                f'<hr><p style="font-size:small">{escape(said)} {escape(name)}<br>{lines}<br>'
+                f'<p style="{_FOOTER}">{escape(said)} {escape(name)}<br>{lines}<br>'
                 f'<a href="{escape(url)}">{escape(leave)}</a> · '
                 f'<a href="{escape(reason)}">{escape(why)}</a></p>'
             )
@@ -184,13 +221,15 @@ class Composer:
             )
         return evolve(content, text=text, html=html)
 
-    def _name(self, delivery: Delivery, at: int) -> str:
+    def _name(self, delivery: Delivery) -> str:
         """
         Return the Message-ID, which holds the token of its return path beside the hash.
 
         So a report that lost the return path still tells whose it is, and nobody can make it up.
+        It is the same in each attempt, whichever key makes tokens by then.
         """
-        token = self.links.tokens.make_for_mailbox("verp", delivery.message.id, at=at)
+        message = delivery.message
+        token = self.links.report_id(message.id, message.planned_at)
         domain = self.sender.address.rpartition("@")[2]
         name = message_id(delivery.idempotency_key, domain)
         local, _, host = name.strip("<>").rpartition("@")
@@ -214,5 +253,8 @@ def _written_at(delivery: Delivery, at: int) -> int:
 
 def _says(text: str, *wanted: str) -> bool:
     """Return whether all of them stand in a text, whatever the blanks between words."""
+    missing = [each for each in wanted if each not in text]
+    if not missing:  # as a rule; a long text is not taken apart for it
+        return True
     flat = " ".join(text.split())
-    return all(" ".join(each.split()) in flat for each in wanted)
+    return all(" ".join(each.split()) in flat for each in missing)

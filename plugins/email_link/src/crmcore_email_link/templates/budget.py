@@ -85,20 +85,27 @@ class Budget:
         code goes through, such as `==`, `str` or `hash`, cannot be stopped, so it is weighed first.
         """
         waiting = [value]
+        # Summed up here, as this runs for each value of a list in each mail. Whatever waits has
+        # been counted with what holds it, so there is never more of it than there are steps.
+        steps = characters = 0
         while waiting:
             each = waiting.pop()
             kind = type(each)
             if kind is str or kind is Markup:
-                self.take(1, len(each))
-            elif kind is list or kind is tuple or kind in VIEWS:
-                self.take(1 + len(each))
-                waiting.extend(each)
-            elif kind is dict:
-                self.take(1 + len(each))
-                waiting.extend(each)
-                waiting.extend(each.values())
+                steps += 1
+                characters += len(each)
+                if characters > self.characters:
+                    break
+            elif kind is dict or kind is list or kind is tuple or kind in VIEWS:
+                steps += 1 + len(each)
+                if steps > self.steps:
+                    break
+                waiting += each
+                if kind is dict:
+                    waiting += each.values()
             else:
-                self.take(len(each) if kind is range else 1)
+                steps += len(each) if kind is range else 1
+        self.take(steps, characters)
 
     def counted(self, items: Iterable[Any]) -> Iterator[Any]:
         """Go through *items*, and use a step and what each weighs."""

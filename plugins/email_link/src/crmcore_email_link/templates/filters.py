@@ -205,9 +205,16 @@ def as_text(context: Any, value: Any) -> str:
     return text_of(context.budget, value)
 
 
+@pass_context
+def _length(context: Any, value: Any) -> int:
+    """Return how much is in a value, which takes no longer the more it is."""
+    context.budget.take(_CALL + 1)
+    return len(value)
+
+
 _BY_PATH: Final = "groupby map max min reject rejectattr select selectattr sort unique".split()
 _AS_THEY_ARE: Final = (
-    "count d default dictsort first float items last length list reverse safe slice tojson"
+    "d default dictsort first float items last list reverse safe slice tojson"
 ).split()
 _ON_TEXT: Final = "capitalize e escape forceescape lower title trim upper wordcount".split()
 
@@ -218,11 +225,13 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "abs": guarded(DEFAULT_FILTERS["abs"], _check_number),
     "batch": guarded(DEFAULT_FILTERS["batch"], _check_columns),
     "center": guarded(DEFAULT_FILTERS["center"], _check_center),
+    "count": _length,
     "filesizeformat": guarded(DEFAULT_FILTERS["filesizeformat"], _check_number),
     "format": format_text,
     "indent": guarded(DEFAULT_FILTERS["indent"], _check_indent),
     "int": guarded(DEFAULT_FILTERS["int"], _check_base),
     "join": join,
+    "length": _length,
     "replace": guarded(DEFAULT_FILTERS["replace"], _check_replace),
     "round": guarded(DEFAULT_FILTERS["round"], _check_round),
     "slice": guarded(DEFAULT_FILTERS["slice"], _check_columns),

@@ -100,6 +100,15 @@ def attribute(text: str, name: str) -> str | None:
     return next((value or "" for each, value, _ in attributes(text) if each == name), None)
 
 
+def attribute_span(text: str, name: str) -> tuple[int, int] | None:
+    """Return where the value of one attribute stands; None if it has none there."""
+    for found in _ATTRIBUTE.finditer(text):
+        if found["name"].lower() == name:
+            group = next((g for g in ("double", "single", "bare") if found[g] is not None), None)
+            return None if group is None else found.span(group)
+    return None
+
+
 DEEPEST: Final = 300
 """Elements within one another; a parser takes time by the square of it."""
 

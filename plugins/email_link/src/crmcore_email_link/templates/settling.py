@@ -64,7 +64,11 @@ def link(text: str, address: str) -> str:
     core = text.strip(_EDGES)
     if not core:
         return f"{text}{address}"
-    if may_be_address(core) and address in (core, f"mailto:{core}", f"tel:{core}"):
+    if (
+        address.endswith(core)
+        and may_be_address(core)
+        and address in (core, f"mailto:{core}", f"tel:{core}")
+    ):
         return text
     length = len(text.rstrip(_EDGES))
     return f"{text[:length]} <{address}>{text[length:]}"
@@ -138,6 +142,8 @@ def _lines(paragraph: str) -> str:
     """Return a paragraph's lines; of empty ones in it, one at most is left."""
     if LINE in paragraph:
         paragraph = "\n".join(line for each in paragraph.split(LINE) if (line := each.strip(" \n")))
+    if "\n" not in paragraph:
+        return paragraph
     if " \n" in paragraph or "\n " in paragraph or "\n\n\n" in paragraph:
         paragraph = _MANY.sub("\n\n", _BREAKS.sub("\n", paragraph))
     return paragraph
