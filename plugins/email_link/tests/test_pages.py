@@ -85,7 +85,7 @@ def test_e10_a_get_changes_nothing_and_shows_a_form(serve, mount, tmp_path):
             (_, _, shown) = ask(port, "GET", found[0])
 
         assert before == snapshot(crm).tables
-    assert {"u", "p", "a", "w", "c"} == {path[1] for path in found}
+    assert {"u", "p", "a", "w", "c", "t"} == {path[1] for path in found}
     assert {200, 404} >= {status for status, _, _ in answers}
     assert '<form method="post">' in shown
     assert "<script" not in shown

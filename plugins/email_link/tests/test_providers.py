@@ -44,6 +44,7 @@ def test_e18_what_was_refused_fails_and_the_account_only_defers(kind):
     for status in (401, 403, 404, 301):
         (outcome,), _ = sent(kind, (status, {}, {}))
         assert Deferred is type(outcome)
+        assert (status == 301) == outcome.counts
 
 
 @KINDS
@@ -51,6 +52,7 @@ def test_e18_too_many_is_waited_for_and_the_rest_is_not_tried(kind):
     """The wait in seconds or as a date by the answer's own clock, and at most a day."""
     outcomes, server = sent(kind, (429, {}, {"Retry-After": "7"}), count=5)
     assert [(Deferred, 7.0)] * 5 == [(type(each), each.retry_after) for each in outcomes]
+    assert not any(each.counts for each in outcomes)
     assert 1 == len(server.requests)
     for said, wait in (
         ("Mon, 23 Nov 2026 12:01:30 GMT", 90.0),
@@ -71,7 +73,7 @@ def test_e16_nobody_at_home_is_deferred(kind):
     with serving() as (_, url):
         pass
     (outcome,) = make(kind, url).send([envelope()])
-    assert Deferred is type(outcome)
+    assert (Deferred, False) == (type(outcome), outcome.counts)
     with pytest.raises(ConfigurationError):
         make(kind, "ftp://example.com")
     assert "secret" not in repr(make(kind, url)).lower()

@@ -2,8 +2,8 @@
 What the commands of one call share.
 
 Plugins write their commands with it, too: `Shell` and `pass_shell`, `config_option`, `json_option`
-and `echo_json` are promised to them. An entry point in the group `crmcore.commands` gives a click
-command, and `crm` lists it.
+and `echo_json`, `known_as`, `Page` and `open_page` are promised to them. An entry point in the
+group `crmcore.commands` gives a click command, and `crm` lists it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from crmcore.cli.terminal.page import Page as Page
+from crmcore.cli.terminal.page import open_page as open_page
 from crmcore.cli.terminal.progress import working
 
 if TYPE_CHECKING:
     from crmcore.app import Crm
+    from crmcore.domain.identity import Known
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -78,6 +81,13 @@ def let_debts_be_paid(crm: Crm) -> None:
 
 
 pass_shell = click.make_pass_decorator(Shell, ensure=True)
+
+
+def known_as(text: str) -> Known:
+    """Return the customer that somebody writes as `scheme:value`, or as a bare id."""
+    from crmcore.cli import customer
+
+    return customer.known_as(text)
 
 
 def config_option(command: CommandT) -> CommandT:

@@ -6,14 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from crmcore.errors import ConfigurationError, InputError, nearest
 from crmcore_email_link.letters import own_letters
-from crmcore_email_link.templates import LocalisedTemplate, MailTemplate
+from crmcore_email_link.mime import Image
+from crmcore_email_link.templates import LocalisedTemplate, MailTemplate, content_ids
 
 _SUBJECT: Final = "subject"
 _BODIES: Final = ("html", "mjml", "txt")
+_IMAGES: Final = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+}
+"""What images in the folder are, by how their names end."""
 
 
 @frozen
@@ -23,9 +31,11 @@ class Catalogue:
 
     Attributes:
         templates: By name.
+        images: That mails may bring along, by content id: the name of the file.
     """
 
     templates: Mapping[str, LocalisedTemplate]
+    images: Mapping[str, Image] = field(factory=dict)
 
     def choose(self, name: object, language: str | None) -> MailTemplate:
         """
@@ -42,6 +52,12 @@ class Catalogue:
             )
         return found.choose(language)
 
+    def images_in(self, html: str | None) -> tuple[Image, ...]:
+        """Return the images that a mail shows by `cid:` and that are there, in their order."""
+        if html is None or not self.images:
+            return ()
+        return tuple(self.images[cid] for cid in content_ids(html) if cid in self.images)
+
 
 def catalogue(
     folder: str | None,
@@ -52,22 +68,39 @@ def catalogue(
     Return the templates of a folder, those given in code, and the plugin's own.
 
     In the folder a mail is files named after it and its language: `news.de.subject`, and
-    `news.de.mjml` or `news.de.html`, and perhaps `news.de.txt`.
+    `news.de.mjml` or `news.de.html`, and perhaps `news.de.txt`. An image there, such as
+    `logo.png`, goes along with each mail that shows it: `<img src="cid:logo.png">`.
 
     Raises:
         ConfigurationError: If the folder is not there, or a mail has no subject.
         TemplateError: If one cannot be compiled.
     """
     found = own_letters()
+    images: dict[str, Image] = {}
     if folder is not None:
         found |= _of_folder(Path(folder), languages)
+        images = _images_of(Path(folder))
     for name, each in (given or {}).items():
         found[name] = (
             each
             if isinstance(each, LocalisedTemplate)
             else LocalisedTemplate(name, {languages[0]: each})
         )
-    return Catalogue(found)
+    return Catalogue(found, images)
+
+
+def _images_of(folder: Path) -> dict[str, Image]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        media_type = _IMAGES.get(path.suffix.lower())
+        if media_type is not None:
+            try:
+                found[path.name] = Image(path.name, path.read_bytes(), media_type)
+            except InputError as error:
+                raise ConfigurationError(
+                    f"an image of the templates is not right: {error}"
+                ) from error
+    return found
 
 
 def _of_folder(folder: Path, languages: Sequence[str]) -> dict[str, LocalisedTemplate]:

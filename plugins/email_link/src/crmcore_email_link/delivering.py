@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from crmcore import Deferred, Delivery, Failed, Outcome
 from crmcore.errors import ConfigurationError, InputError
 from crmcore_email_link.composing import Composer
 from crmcore_email_link.transports import Envelope, Transport
 
+_TO_BE_MENDED: Final = 900.0  # seconds until it is seen whether the shop has mended it
+_NOT_HANDED_OVER: Final = Deferred("it was not handed over", counts=False)
+
 
 def deliver(
-    composer: Composer, transport: Transport, deliveries: Sequence[Delivery], at: int
+    composer: Composer,
+    transport: Transport,
+    deliveries: Sequence[Delivery],
+    at: int,
+    tracked: Collection[int] = (),
 ) -> Sequence[Outcome]:
     """
     Return one outcome for each message, in their order; one that cannot be written fails alone.
+
+    Those to customers among *tracked* tell whether they are opened and their links followed.
 
     What the shop has to mend, such as a link that is too long, is deferred, as it may go then.
     """
@@ -22,15 +32,16 @@ def deliver(
     places: list[int] = []
     envelopes: list[Envelope] = []
     for place, delivery in enumerate(deliveries):
+        is_tracked = delivery.message.customer_id in tracked
         try:
-            envelopes.append(composer.envelope(delivery, at))
+            envelopes.append(composer.envelope(delivery, at, is_tracked=is_tracked))
         except InputError as error:
             outcomes[place] = Failed(str(error))
         except ConfigurationError as error:
-            outcomes[place] = Deferred(str(error))
+            outcomes[place] = Deferred(str(error), _TO_BE_MENDED, counts=False)
         else:
             places.append(place)
     if envelopes:
         for place, outcome in zip(places, transport.send(envelopes), strict=True):
             outcomes[place] = outcome
-    return [each if each is not None else Deferred("it was not handed over") for each in outcomes]
+    return [each if each is not None else _NOT_HANDED_OVER for each in outcomes]

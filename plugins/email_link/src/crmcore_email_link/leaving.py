@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from email import message_from_bytes
-from email.message import Message
-from email.utils import getaddresses
+from itertools import islice
 from typing import Final
 
 from attrs import frozen
@@ -14,13 +13,21 @@ from crmcore import Draft, Transaction
 from crmcore.errors import ErasedError
 from crmcore_email_link.composing import BULK
 from crmcore_email_link.links import UNSUBSCRIBE_BOX
-from crmcore_email_link.reading import Sent, find_sent, said_of
+from crmcore_email_link.reading import Sent, find_named, said_of
 from crmcore_email_link.sign_ups import pending_of
-from crmcore_email_link.tokens import Tokens
+from crmcore_email_link.tokens import LENGTH_IN_MAILBOX, Tokens
 
 ANY: Final = "*"
 _LONGEST: Final = 1_000_000
-_SENT_TO: Final = ("delivered-to", "x-original-to", "envelope-to", "to")
+_MOST_BOXES: Final = 10
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n|\r\r")
+_SENT_TO: Final = re.compile(
+    r"^(?:delivered-to|x-original-to|envelope-to|to)[ \t]*:.*(?:(?:\r\n?|\n)[ \t].*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BOX: Final = re.compile(
+    rf"(?<![\w.+-]){re.escape(UNSUBSCRIBE_BOX)}([a-z2-7]{{{LENGTH_IN_MAILBOX}}})@", re.IGNORECASE
+)
 _NOES: Final = ("withdrawn", "refused", "merged")
 _GRANTS: Final = ("given", "confirmed", "imported", "requested")
 
@@ -57,8 +64,7 @@ def leave(tx: Transaction, tokens: Tokens, token: object, now: int, mechanism: s
 
     Told again it changes nothing, unless they agreed anew in between.
     """
-    number = tokens.read("unsubscribe", token, at=now)
-    sent = find_sent(tx.connection.execute, number) if number is not None else None
+    sent = find_named(tx.connection.execute, tokens, "unsubscribe", token, now)
     if sent is None:
         return None
     purpose = purpose_of(sent)
@@ -79,7 +85,12 @@ def withdraw(tx: Transaction, sent: Sent, purpose: str, mechanism: str) -> None:
             Draft(
                 "consent.withdrawn",
                 customer=sent.customer_id,
-                payload={"purpose": purpose, "channel": "email", "mechanism": mechanism},
+                payload={
+                    "purpose": purpose,
+                    "channel": "email",
+                    "mechanism": mechanism,
+                    "reason": sent.key,  # by which message, so that it counts there
+                },
                 subject=sent.point,
                 source="email_link",
                 caused_by=sent.caused_by,
@@ -93,16 +104,11 @@ def leave_by_mail(tx: Transaction, tokens: Tokens, raw: bytes, now: int) -> Left
 
     Who it is from is not looked at, as anybody can write that.
     """
-    try:
-        mail: Message = message_from_bytes(raw[:_LONGEST])
-        told = [str(each) for name in _SENT_TO for each in mail.get_all(name, [])]
-        addresses = [address for _, address in getaddresses(told)]
-    except (ValueError, LookupError, TypeError, AttributeError, IndexError):
-        return None  # the standard library stumbles over some headers
-    for address in addresses:
-        local = address.rpartition("@")[0]
-        if local.lower().startswith(UNSUBSCRIBE_BOX):
-            found = leave(tx, tokens, local[len(UNSUBSCRIBE_BOX) :], now, "mail")
-            if found is not None:
-                return found
+    head = _HEAD_END.split(raw[:_LONGEST], maxsplit=1)[0].decode("ascii", "replace")
+    # Whole addresses are not parsed: the standard library fails at some that nobody could have.
+    boxes = (box for line in _SENT_TO.finditer(head) for box in _BOX.finditer(line[0]))
+    for box in islice(boxes, _MOST_BOXES):
+        found = leave(tx, tokens, box[1], now, "mail")
+        if found is not None:
+            return found
     return None

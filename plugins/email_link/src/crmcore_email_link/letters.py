@@ -14,6 +14,9 @@ LANGUAGES: Final = ("en", "de", "zh")
 CONFIRM: Final = "email_link.confirm"
 """The mail by which somebody confirms that they signed up; it says nothing else."""
 
+ASK_TRACKING: Final = "email_link.ask_tracking"
+"""The mail by which somebody lets the shop see whether they open mails and follow links."""
+
 _CONFIRM: Final = {
     "en": (
         "Please confirm your address",
@@ -42,6 +45,35 @@ _CONFIRM: Final = {
     ),
 }
 
+_ASK_TRACKING: Final = {
+    "en": (
+        "May we see whether you open our mails?",
+        "Somebody, most likely you, told {{ sender_name }} that it may see whether mails to this "
+        "address are opened and their links followed. It is not needed to get them.\n\n"
+        "If it was you, please confirm it within {{ days }} days:\n{{ confirm_url }}\n\n"
+        "If it was not, do nothing: nothing is measured.\n\n"
+        "{{ sender_name }}\n{{ postal_address }}\n",
+    ),
+    "de": (
+        "Dürfen wir sehen, ob Sie unsere E-Mails öffnen?",
+        "Jemand, vermutlich Sie, hat {{ sender_name }} erlaubt zu sehen, ob E-Mails an diese "
+        "Adresse geöffnet werden und ob ihren Links gefolgt wird. Um sie zu erhalten, ist das "
+        "nicht nötig.\n\n"
+        "Wenn Sie es waren, bestätigen Sie es bitte innerhalb von {{ days }} Tagen:\n"
+        "{{ confirm_url }}\n\n"
+        "Wenn nicht, tun Sie nichts: Es wird nichts gemessen.\n\n"
+        "{{ sender_name }}\n{{ postal_address }}\n",
+    ),
+    "zh": (
+        "我们可以了解您是否打开我们的邮件吗？",
+        "有人（很可能是您本人）允许 {{ sender_name }} 了解发往此邮箱的邮件是否被打开、"
+        "链接是否被点击。不同意也不影响接收邮件。\n\n"
+        "如果是您本人，请在 {{ days }} 天内确认：\n{{ confirm_url }}\n\n"
+        "如果不是，请忽略本邮件：不会进行任何统计。\n\n"
+        "{{ sender_name }}\n{{ postal_address }}\n",
+    ),
+}
+
 FOOTERS: Final = {
     "en": ("You get this from", "Unsubscribe", "Why did I get this?"),
     "de": ("Sie erhalten dies von", "Abbestellen", "Warum bekomme ich das?"),
@@ -52,8 +84,11 @@ FOOTERS: Final = {
 
 def own_letters() -> dict[str, LocalisedTemplate]:
     """Return the plugin's own templates, by name."""
-    templates = {
-        language: MailTemplate(f"{CONFIRM}.{language}", subject=subject, text=text)
-        for language, (subject, text) in _CONFIRM.items()
-    }
-    return {CONFIRM: LocalisedTemplate(CONFIRM, templates, fallbacks=("en",))}
+    found = {}
+    for name, texts in ((CONFIRM, _CONFIRM), (ASK_TRACKING, _ASK_TRACKING)):
+        templates = {
+            language: MailTemplate(f"{name}.{language}", subject=subject, text=text)
+            for language, (subject, text) in texts.items()
+        }
+        found[name] = LocalisedTemplate(name, templates, fallbacks=("en",))
+    return found

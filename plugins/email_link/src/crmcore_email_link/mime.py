@@ -130,6 +130,10 @@ class Image:
         return _Part(head, _base64(self.content))
 
 
+def _in_order(images: Iterable[Image]) -> tuple[Image, ...]:
+    return tuple(images)
+
+
 @frozen(kw_only=True)
 class Mail:
     """
@@ -161,7 +165,7 @@ class Mail:
     subject: str
     text: str
     html: str | None = None
-    images: tuple[Image, ...] = field(default=(), converter=tuple)
+    images: tuple[Image, ...] = field(default=(), converter=_in_order)
     message_id: str
     date: datetime
     reply_to: Mailbox | None = None

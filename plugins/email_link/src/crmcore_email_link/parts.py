@@ -122,9 +122,10 @@ def _faults_of_kinds(kinds: list[str]) -> Iterator[Fault]:
 def _faults_of_images(seen: _Seen) -> Iterator[Fault]:
     mute = [tag for html in seen.html for tag in _IMAGE.findall(html) if not _has_alt(tag)]
     if mute:
+        many = "1 image has" if len(mute) == 1 else f"{len(mute)} images have"
         yield (
             "alt-text",
-            f"{len(mute)} images have no alt text, which is read where no image is shown; alt, if "
+            f"{many} no alt text, which is read where no image is shown; alt, if "
             f"only an empty one, is expected: {mute[0][:60]!r}",
             "warning",
         )

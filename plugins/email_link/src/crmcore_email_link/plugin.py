@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
+from urllib.parse import urlsplit
 
-from attrs import define, field
+from attrs import define, evolve, field
 from sqlalchemy import select
 from typing_extensions import override
 
@@ -14,8 +15,10 @@ from crmcore import (
     Channel,
     Clock,
     Context,
+    CustomersRecompute,
     Hold,
     Interaction,
+    InteractionsRecorded,
     Kind,
     MessagesClaimed,
     MessagesProposed,
@@ -47,9 +50,14 @@ from crmcore_email_link.leaving import Left, leave, leave_by_mail
 from crmcore_email_link.letters import LANGUAGES
 from crmcore_email_link.links import Links
 from crmcore_email_link.mime import Mailbox
+from crmcore_email_link.received import Received, begin, forget_old, received_of
 from crmcore_email_link.sign_ups import Confirmed, SignedUp, SignUpLimits, confirm, expire, sign_up
 from crmcore_email_link.tables import TABLES
 from crmcore_email_link.tokens import Tokens
+from crmcore_email_link.tracking.api import TrackingApi
+from crmcore_email_link.tracking.folding import TRACKING_KINDS, fold_tracking, refold_tracking
+from crmcore_email_link.tracking.tables import TRACKING_TABLES
+from crmcore_email_link.tracking.tracker import Tracker, Tracking, tracker
 from crmcore_email_link.transports import Transport
 from crmcore_email_link.webhooks import Feedback
 
@@ -69,10 +77,11 @@ class _Post:
 
     composer: Composer
     transport: Transport
+    tracker: Tracker
 
 
 @define(eq=False)
-class EmailLink(Plugin):
+class EmailLink(TrackingApi, Plugin):
     """
     Writes mails to customers and carries them, and hears what they answer.
 
@@ -110,13 +119,22 @@ class EmailLink(Plugin):
         sign_ups_per_domain: Of how many addresses of a domain sign-ups are taken within an hour.
         sign_ups_per_source: The same of who asks, where the page says who that is.
         sign_ups_in_all: The same of everybody.
+        received_days: For how long what came back, such as a bounce, is kept as it came.
+        tracking: What is seen of those who allowed it, each for themselves: `off`, `clicks` on
+            links, or `opens_and_clicks`.
+        tracked_domains: To which links may lead that are tracked, with all below them, beside the
+            domains of `base_url` and the sender; all others stay as they are.
+        scanner_networks: From where programs follow all links of mails, such as `192.0.2.0/24`.
+        tracking_pause_seconds: After a mail arrived, within which whoever opens it is a machine.
+        tracking_sweep_seconds: Within which whoever follows all links of a mail is one, too.
+        scanners: A function of the `Caller` that tells whether it is such a program; from code.
         carrier: A transport of one's own, in place of all of these; from code.
         letters: Templates by name, beside those of the folder; from code.
         ring: The keys that links are made with, in place of the secret; from code.
     """
 
     name: ClassVar[str] = "email_link"
-    tables: ClassVar[tuple[PluginTable, ...]] = TABLES
+    tables: ClassVar[tuple[PluginTable, ...]] = (*TABLES, *TRACKING_TABLES)
 
     sender: str = ""
     sender_name: str = ""
@@ -148,6 +166,13 @@ class EmailLink(Plugin):
     sign_ups_per_domain: int = field(default=200, validator=whole(least=1))
     sign_ups_per_source: int = field(default=10, validator=whole(least=1))
     sign_ups_in_all: int = field(default=2000, validator=whole(least=1))
+    received_days: int = field(default=90, validator=whole(least=1, most=3650))
+    tracking: Tracking = field(default="off", validator=choice("off", "clicks", "opens_and_clicks"))
+    tracked_domains: list[str] = field(factory=list)
+    scanner_networks: list[str] = field(factory=list)
+    tracking_pause_seconds: int = field(default=10, validator=whole(least=0, most=3600))
+    tracking_sweep_seconds: int = field(default=10, validator=whole(least=0, most=3600))
+    scanners: Any = field(default=None, repr=False)
     carrier: Any = field(default=None, repr=False)
     letters: Any = field(default=None, repr=False)
     ring: Any = field(default=None, repr=False)
@@ -160,6 +185,16 @@ class EmailLink(Plugin):
     def composer(self) -> Composer:
         """What mails are written with, the same that writes those that go."""
         return self._post().composer
+
+    @property
+    def carrying(self) -> Transport:
+        """Who carries mails, the same that carries those that go."""
+        return self._post().transport
+
+    @property
+    def tracker(self) -> Tracker:
+        """What is tracked of whom."""
+        return self._post().tracker
 
     def capture(
         self,
@@ -279,7 +314,8 @@ class EmailLink(Plugin):
 
         It is found by our own tokens alone; None: it tells nothing that is to be recorded.
         """
-        return take_mail(tx, self.composer.links.tokens, raw, self._now(tx))
+        with tx.acting(type(self)) as (_, ctx):
+            return take_mail(tx, ctx, self.composer.links.tokens, raw, ctx.clock.now())
 
     def take_feedback(self, tx: Transaction, events: Iterable[Feedback]) -> list[Taken]:
         """
@@ -287,7 +323,13 @@ class EmailLink(Plugin):
 
         Call that one before the transaction begins, as it may use the network.
         """
-        return take_feedback(tx, self.composer.links.tokens, events, self._now(tx))
+        with tx.acting(type(self)) as (_, ctx):
+            tokens, now = self.composer.links.tokens, ctx.clock.now()
+            return take_feedback(tx, ctx, tokens, events, now, self.tracker)
+
+    def received(self, tx: Transaction, message: int) -> Sequence[Received]:
+        """Return what came back of a message as it came, by its id; what is old is forgotten."""
+        return received_of(tx.connection.execute, message)
 
     def _now(self, tx: Transaction) -> int:
         with tx.acting(type(self)) as (_, ctx):
@@ -298,17 +340,31 @@ class EmailLink(Plugin):
     @hookimpl
     @override
     def register_kinds(self) -> Iterable[Kind]:
-        return (*CAPTURE_KINDS, *FEEDBACK_KINDS)
+        return (*CAPTURE_KINDS, *FEEDBACK_KINDS, *TRACKING_KINDS)
 
     @hookimpl
     @override
     def on_started(self, ctx: Context, event: Started) -> None:
         self._clock = ctx.clock
+        begin(ctx)
+
+    @hookimpl
+    @override
+    def on_interactions_recorded(self, ctx: Context, event: InteractionsRecorded) -> None:
+        fold_tracking(ctx, event)
+
+    @hookimpl
+    @override
+    def recompute_customers(self, ctx: Context, event: CustomersRecompute) -> None:
+        refold_tracking(ctx, event)
 
     @hookimpl
     @override
     def on_timers_due(self, ctx: Context, event: TimersDue) -> None:
-        expire(ctx, event)
+        if all(timer.customer_id is None for timer in event):
+            forget_old(ctx, event, self.received_days)
+        else:
+            expire(ctx, event)
 
     @hookimpl
     @override
@@ -340,7 +396,8 @@ class EmailLink(Plugin):
     @override
     def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
         post = self._post()
-        return deliver(post.composer, post.transport, event.deliveries, ctx.clock.now())
+        tracked = post.tracker.allowing(ctx, event.deliveries)
+        return deliver(post.composer, post.transport, event.deliveries, ctx.clock.now(), tracked)
 
     @hookimpl
     @override
@@ -352,7 +409,10 @@ class EmailLink(Plugin):
 
     def _post(self) -> _Post:
         if self._made is None:
-            self._made = _Post(self._composer(), self._transport())
+            composer = self._composer()
+            found = self._tracker(composer.links)
+            composer = evolve(composer, measure=found.measure)
+            self._made = _Post(composer, self._transport(), found)
         return self._made
 
     def _transport(self) -> Transport:
@@ -386,6 +446,18 @@ class EmailLink(Plugin):
             catalogue=catalogue(self.templates, languages, self.letters),
             pending_days=PENDING_DAYS,
             signer=self._signer(sender.domain),
+        )
+
+    def _tracker(self, links: Links) -> Tracker:
+        domains = (urlsplit(links.base).hostname or "", parse(self.sender).domain)
+        return tracker(
+            links,
+            tracking=self.tracking,
+            domains=(*domains, *self.tracked_domains),
+            networks=self.scanner_networks,
+            scanners=self.scanners,
+            pause_seconds=self.tracking_pause_seconds,
+            sweep_seconds=self.tracking_sweep_seconds,
         )
 
     def _signer(self, domain: str) -> Signer | None:

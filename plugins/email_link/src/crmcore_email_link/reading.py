@@ -9,7 +9,9 @@ from attrs import frozen
 from sqlalchemy import bindparam, column, func, select, table
 
 from crmcore import Content
+from crmcore_email_link.links import bound
 from crmcore_email_link.tables import Whole, Words
+from crmcore_email_link.tokens import Purpose, Tokens
 
 Execute = Callable[..., Sequence[tuple[Any, ...]]]
 """Runs a statement: that of a `Context`, or of a transaction's connection."""
@@ -22,15 +24,20 @@ def _table(name: str, words: str, whole: str) -> Any:
 
 message: Final = _table(
     "crm_message",
-    "plugin message_key purpose state point content provider_reference",
-    "message_id customer_id planned_at handed_at caused_by",
+    "plugin message_key purpose channel state gate reason point content provider_reference",
+    "message_id customer_id planned_at not_before handed_at settled_at caused_by attempt",
 )
-broadcast: Final = _table("crm_broadcast", "plugin message_key content", "audience")
+attempt: Final = _table("crm_attempt", "outcome detail", "message_id attempt handed_at")
+broadcast: Final = _table(
+    "crm_broadcast",
+    "plugin message_key purpose channel content",
+    "audience planned_at stopped_at paused_at",
+)
 identifier: Final = _table("crm_identifier", "scheme identifier_value point", "customer_id")
 consent: Final = _table(
     "crm_consent", "point channel purpose effect", "customer_id occurred_at recorded_at"
 )
-interaction: Final = _table("crm_interaction", "kind source", "customer_id")
+interaction: Final = _table("crm_interaction", "kind source payload", "customer_id occurred_at")
 customer: Final = _table("crm_customer", "reference", "customer_id merged_into erased_at")
 withheld: Final = _table("crm_withheld", "point channel purpose reason", "until lifted_at")
 
@@ -138,6 +145,18 @@ def find_sent(execute: Execute, number: int) -> Sent | None:
         caused_by=cause,
         is_shared=bool(shared),
     )
+
+
+def find_named(
+    execute: Execute, tokens: Tokens, purpose: Purpose, token: object, now: int
+) -> Sent | None:
+    """Return the message that a token of ours names; None: it is none, or for something else."""
+    number = tokens.named(token)
+    sent = find_sent(execute, number) if number is not None else None
+    if sent is None:
+        return None
+    read = tokens.read(purpose, token, at=now, bound=bound(sent.planned_at))
+    return sent if read == sent.id else None
 
 
 @frozen(kw_only=True)

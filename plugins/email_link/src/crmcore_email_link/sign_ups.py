@@ -26,8 +26,8 @@ from crmcore_email_link.reading import (
     Owner,
     Sent,
     consent,
+    find_named,
     find_owner,
-    find_sent,
     said_of,
     withheld,
 )
@@ -256,8 +256,7 @@ def confirm(
     evidence: str | None,
 ) -> Confirmed:
     """Confirm what a link was sent for; see `EmailLink.confirm`."""
-    number = tokens.read("confirm", token, at=now)
-    sent = find_sent(tx.connection.execute, number) if number is not None else None
+    sent = find_named(tx.connection.execute, tokens, "confirm", token, now)
     asked = pending_of(sent)
     if sent is None or asked is None or sent.address is None or asked["point"] != sent.point:
         return VOID

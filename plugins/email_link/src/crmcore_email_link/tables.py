@@ -1,4 +1,4 @@
-"""The table of the plugin: who asked for mail, from where, and is to confirm it."""
+"""The tables of the plugin: who asked for mail and is to confirm it, and what came back."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ request = Table(
     sqlite_with_rowid=False,
 )
 
+# The ledger tells what it was taken for; not what it said.
+received = Table(
+    "crm_email_link_received",
+    metadata,
+    Column("customer_id", Whole, nullable=False),
+    Column("source", Words, nullable=False),  # a provider, or "mail"
+    Column("event", Words, nullable=False),  # a hash of what it is known again by
+    Column("message_id", Whole, nullable=False),
+    Column("received_at", Whole, nullable=False),
+    Column("kind", Words, nullable=False),  # what it was taken for when it came
+    Column("raw", Words, nullable=False),
+    PrimaryKeyConstraint("customer_id", "source", "event"),
+    Index("crm_email_link_received_message", "message_id"),
+    Index("crm_email_link_received_age", "received_at"),
+)
+
 TABLES: Final = (
     PluginTable(
         request,
@@ -51,5 +67,12 @@ TABLES: Final = (
         merge="move",
         erase="delete",
         personal=("point", "mail_domain", "source"),  # type: ignore[arg-type]  # optional(tuple)
+    ),
+    PluginTable(
+        received,
+        derived=False,
+        merge="move",
+        erase="delete",
+        personal=("raw",),  # type: ignore[arg-type]  # optional(tuple)
     ),
 )

@@ -13,7 +13,9 @@ from attrs import Attribute, define, field, frozen
 
 from crmcore.errors import ConfigurationError, InputError, nearest
 
-Purpose = Literal["unsubscribe", "confirm", "preferences", "archive", "verp"]
+Purpose = Literal[
+    "unsubscribe", "confirm", "preferences", "archive", "verp", "tracking", "open", "click"
+]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 
 LENGTH: Final = 26
@@ -77,7 +79,7 @@ class Key:
         }
 
     def mac(self, purpose: Purpose, packed: bytes) -> bytes:
-        """Return the code that proves a packed id for a purpose."""
+        """Return the code that proves a packed id, and what it is bound to, for a purpose."""
         return hmac.digest(self._of_purpose[purpose], packed, "sha256")[:_MAC_OCTETS]
 
 
@@ -151,16 +153,17 @@ class Tokens:
 
     ring: KeyRing
 
-    def make(self, purpose: Purpose, id: int, *, at: int) -> str:
-        """Return a token of 26 characters for a link."""
-        return base64.urlsafe_b64encode(self._packed(purpose, id, at)).decode().rstrip("=")
+    def make(self, purpose: Purpose, id: int, *, at: int, bound: bytes = b"") -> str:
+        """Return a token of 26 characters for a link; it is good with what it is bound to alone."""
+        packed = self._packed(purpose, id, at, bound)
+        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
-    def make_for_mailbox(self, purpose: Purpose, id: int, *, at: int) -> str:
+    def make_for_mailbox(self, purpose: Purpose, id: int, *, at: int, bound: bytes = b"") -> str:
         """Return the same in 31 characters that keep their meaning in lower case."""
-        packed = self._packed(purpose, id, at)
+        packed = self._packed(purpose, id, at, bound)
         return base64.b32encode(packed).decode().rstrip("=").lower()
 
-    def read(self, purpose: Purpose, token: object, *, at: int) -> int | None:
+    def read(self, purpose: Purpose, token: object, *, at: int, bound: bytes = b"") -> int | None:
         """
         Return the id in a token of either form; None if this shop did not make it for the purpose.
 
@@ -174,28 +177,37 @@ class Tokens:
         is_good = False
         # All keys are tried, so that the time taken does not tell which of them it was.
         for key in self.ring.honoured(at):
-            is_good |= hmac.compare_digest(key.mac(purpose, named), mac)
+            is_good |= hmac.compare_digest(key.mac(purpose, named + bound), mac)
         return int.from_bytes(named) if is_good else None
 
-    def return_path(self, id: int, domain: str, *, at: int) -> str:
-        """Return the address that a message's bounces come back to (VERP)."""
-        return f"{_BOUNCES}{self.make_for_mailbox('verp', id, at=at)}@{domain}"
+    def named(self, token: object) -> int | None:
+        """
+        Return the id that a token names, whoever made it; None: it is written as no token is.
 
-    def read_return_path(self, address: str, *, at: int) -> int | None:
+        What is read of a row that it names says what the token is bound to; `read` judges it then.
+        """
+        packed = _unpacked(token)
+        return None if packed is None else int.from_bytes(packed[:_ID_OCTETS])
+
+    def return_path(self, id: int, domain: str, *, at: int, bound: bytes = b"") -> str:
+        """Return the address that a message's bounces come back to (VERP)."""
+        return f"{_BOUNCES}{self.make_for_mailbox('verp', id, at=at, bound=bound)}@{domain}"
+
+    def read_return_path(self, address: str, *, at: int, bound: bytes = b"") -> int | None:
         """Return the id in an address that bounces came to, whatever its domain; None: not ours."""
         local = address.strip().strip("<>").rpartition("@")[0].strip('"')
         if not local.lower().startswith(_BOUNCES):
             return None
-        return self.read("verp", local[len(_BOUNCES) :], at=at)
+        return self.read("verp", local[len(_BOUNCES) :], at=at, bound=bound)
 
-    def _packed(self, purpose: Purpose, id: int, at: int) -> bytes:
+    def _packed(self, purpose: Purpose, id: int, at: int, bound: bytes = b"") -> bytes:
         check_purpose(purpose)
         if type(id) is not int or not 0 <= id <= _HIGHEST:
             raise InputError(
                 f"a token cannot name {id!r}; a whole number from 0 to {_HIGHEST} is expected"
             )
         named = id.to_bytes(_ID_OCTETS)
-        return named + self.ring.current(at).mac(purpose, named)
+        return named + self.ring.current(at).mac(purpose, named + bound)
 
 
 def check_purpose(purpose: object) -> None:

@@ -39,12 +39,14 @@ class Request:
         path: Below where the pages are mounted, such as `/u/TOKEN`.
         headers: By name in lower case.
         body: As it came, at most `LONGEST_BODY` octets.
+        address: Of the network, of who asks, as the server knows it; empty: it does not say.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes = field(default=b"", repr=False)
+    address: str = ""
 
     @property
     def form(self) -> Mapping[str, list[str]] | None:
@@ -67,7 +69,8 @@ class Response:
     What is answered.
 
     Attributes:
-        status: Such as 200; never one that leads elsewhere (RFC 8058, section 3.1).
+        status: Such as 200; to what is posted never one that leads elsewhere (RFC 8058, section
+            3.1).
         body: The page.
         headers: By name.
     """

@@ -10,6 +10,8 @@ from typing import Any
 from crmcore_email_link.pages.exchange import LONGEST_BODY, Request, Response
 from crmcore_email_link.pages.site import Pages
 
+_LONGEST_NUMBER = 18
+
 StartResponse = Callable[..., Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -30,6 +32,7 @@ def wsgi_app(pages: Pages) -> Callable[[dict[str, Any], StartResponse], Iterable
             path=str(environ.get("PATH_INFO", "")),
             headers=headers,
             body=_body(environ),
+            address=str(environ.get("REMOTE_ADDR") or ""),
         )
         response = pages.respond(request)
         status = f"{response.status} {HTTPStatus(response.status).phrase}"
@@ -42,7 +45,8 @@ def wsgi_app(pages: Pages) -> Callable[[dict[str, Any], StartResponse], Iterable
 def _body(environ: dict[str, Any]) -> bytes:
     """Return what was sent, one octet more than is taken at most."""
     said = str(environ.get("CONTENT_LENGTH") or "")
-    length = int(said) if said.isascii() and said.isdigit() else 0
+    is_number = said.isascii() and said.isdigit() and len(said) <= _LONGEST_NUMBER
+    length = int(said) if is_number else 0
     if not length or environ.get("wsgi.input") is None:
         return b""
     return bytes(environ["wsgi.input"].read(min(length, LONGEST_BODY + 1)))
@@ -77,6 +81,7 @@ def asgi_app(
             path=path.removeprefix(root) if root else path,
             headers=headers,
             body=body,
+            address=str((scope.get("client") or ("",))[0]),
         )
         response = await asyncio.to_thread(pages.respond, request)
         told = [(n.lower().encode(), v.encode()) for n, v in _headers(response).items()]

@@ -44,6 +44,24 @@ _EN: Final[Words] = {
     "saved_title": "Saved",
     "saved": "What you took away has ended.",
     "asked": "We sent a link to {address}: what you added comes once you followed it.",
+    "tracking": "You may see whether I open mails and follow their links",
+    "track_title": "May we see whether you open our mails?",
+    "track_ask": (
+        "We would see whether mails to {address} are opened and their links followed, until "
+        "you say otherwise. You get the same mails without it."
+    ),
+    "track_button": "Yes, you may",
+    "tracked_title": "Thank you",
+    "tracked": "We see whether mails to {address} are opened. A link in each of them ends it.",
+    "untrack_title": "Opens and clicks",
+    "untrack_ask": (
+        "Shall we no longer see whether mails to {address} are opened and their links followed?"
+    ),
+    "untrack_button": "No longer",
+    "untracked_title": "That has ended",
+    "untracked": (
+        "We no longer see whether mails to {address} are opened, those you already have among them."
+    ),
     "why_title": "Why did I get this?",
     "why_sent": "We sent this mail to {address} on {day}, as {what}.",
     "why_confirmed": "On {since} it was confirmed by a link that was sent there.",
@@ -99,6 +117,28 @@ _DE: Final[Words] = {
         "Wir haben einen Link an {address} gesandt: Was Sie hinzugenommen haben, kommt, "
         "sobald Sie ihm gefolgt sind."
     ),
+    "tracking": "Sie dürfen sehen, ob ich E-Mails öffne und ihren Links folge",
+    "track_title": "Dürfen wir sehen, ob Sie unsere E-Mails öffnen?",
+    "track_ask": (
+        "Wir sähen, ob E-Mails an {address} geöffnet werden und ob ihren Links gefolgt wird, "
+        "bis Sie es anders sagen. Ohne das bekommen Sie dieselben E-Mails."
+    ),
+    "track_button": "Ja, gern",
+    "tracked_title": "Vielen Dank",
+    "tracked": (
+        "Wir sehen, ob E-Mails an {address} geöffnet werden. Ein Link in jeder davon beendet es."
+    ),
+    "untrack_title": "Öffnen und Klicks",
+    "untrack_ask": (
+        "Sollen wir nicht mehr sehen, ob E-Mails an {address} geöffnet werden und ob ihren "
+        "Links gefolgt wird?"
+    ),
+    "untrack_button": "Nicht mehr",
+    "untracked_title": "Das ist beendet",
+    "untracked": (
+        "Wir sehen nicht mehr, ob E-Mails an {address} geöffnet werden, auch nicht solche, "
+        "die Sie schon haben."
+    ),
     "why_title": "Warum bekomme ich das?",
     "why_sent": "Wir haben diese E-Mail am {day} an {address} gesandt: {what}.",
     "why_confirmed": "Am {since} wurde das über einen dorthin gesandten Link bestätigt.",
@@ -149,6 +189,20 @@ _ZH: Final[Words] = {
     "saved_title": "已保存",
     "saved": "您取消的内容已停止。",
     "asked": "我们已向 {address} 发送链接：打开链接确认后，新增内容才会发送。",
+    "tracking": "您可以了解我是否打开邮件、点击链接",
+    "track_title": "我们可以了解您是否打开我们的邮件吗？",
+    "track_ask": (
+        "我们将了解发往 {address} 的邮件是否被打开、链接是否被点击，直到您另行告知。"
+        "不同意也不影响接收邮件。"
+    ),
+    "track_button": "可以",
+    "tracked_title": "谢谢",
+    "tracked": "我们会了解发往 {address} 的邮件是否被打开。每封邮件中都有停止统计的链接。",
+    "untrack_title": "打开与点击",
+    "untrack_ask": "不再了解发往 {address} 的邮件是否被打开、链接是否被点击？",
+    "untrack_button": "不再统计",
+    "untracked_title": "已停止",
+    "untracked": "我们不再了解发往 {address} 的邮件是否被打开，包括您已收到的邮件。",
     "why_title": "我为什么会收到这封邮件？",
     "why_sent": "我们于 {day} 向 {address} 发送了这封邮件，类别：{what}。",
     "why_confirmed": "{since}，已通过发送到该邮箱的链接确认。",

@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from crmcore import Accepted, Deferred, Failed, Outcome, Unknown
 from crmcore.errors import ConfigurationError
@@ -25,6 +25,7 @@ _OF_THE_MOMENT: Final = frozenset({408, _TOO_MANY, 503})
 _LONGEST_ANSWER: Final = 100_000  # octets; more is not read
 _LONGEST_WAIT: Final = 86_400.0  # seconds
 _SAID: Final = 300  # characters of an explanation that are kept
+_NOT_HANDED_OVER: Final = Deferred("it was not handed over", counts=False)
 
 
 @frozen(kw_only=True)
@@ -137,7 +138,7 @@ def carry(api: Api, envelopes: Sequence[Envelope]) -> Sequence[Outcome]:
                 outcome, stops = talk.hand_over(envelopes[index])
                 outcomes[index] = outcome
                 if stops and isinstance(outcome, Deferred):
-                    stopped.append(outcome)
+                    stopped.append(evolve(outcome, counts=False))
         finally:
             talk.close()
 
@@ -148,7 +149,7 @@ def carry(api: Api, envelopes: Sequence[Envelope]) -> Sequence[Outcome]:
         with ThreadPoolExecutor(count) as threads:
             for each in [threads.submit(work) for _ in range(count)]:
                 each.result()
-    return [each if each is not None else Deferred("it was not handed over") for each in outcomes]
+    return [each if each is not None else _NOT_HANDED_OVER for each in outcomes]
 
 
 class _Talk:
@@ -175,7 +176,7 @@ class _Talk:
             if connection.sock is None:
                 connection.connect()
         except OSError as error:  # nothing has been said yet
-            return Deferred(f"{api.name} cannot be reached: {error}"), True
+            return Deferred(f"{api.name} cannot be reached: {error}", counts=False), True
         try:
             connection.request("POST", self._path + request.path, request.body, {**request.headers})
             said = connection.getresponse()
@@ -226,7 +227,8 @@ def judge(
         reason += f": {said[:_SAID]}"
     wait = wait if wait is not None else answer.retry_after
     if of_the_account or status < 400 or status in OF_THE_ACCOUNT | _OF_THE_MOMENT:
-        return Deferred(reason, wait)
+        is_about_it = not (of_the_account or status in OF_THE_ACCOUNT or status == _TOO_MANY)
+        return Deferred(reason, wait, counts=is_about_it)
     if status < 500:
         return Failed(reason)
     # It broke while it had the mail, or somebody in between answered for it.

@@ -27,6 +27,8 @@ class Batch:
         throttle: Who gets how much at once.
         seconds: After as many, no mail is begun.
         patience: How many seconds a mail waits for its turn.
+        is_ours: Whether all goes to a server of ours: that it cannot be reached, or lets nobody log
+            in, says nothing of a mail, and is no attempt at one.
         outcomes: What became of each mail, by its index.
     """
 
@@ -34,6 +36,7 @@ class Batch:
     throttle: Throttle[Job]
     seconds: float
     patience: float
+    is_ours: bool = False
     outcomes: dict[int, Outcome] = field(factory=dict)
     _ends_at: float = field(default=0.0, init=False)
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
@@ -157,7 +160,7 @@ class Batch:
     def _unreached(self, job: Job, fault: Unreachable) -> None:
         reply = fault.reply
         wait = reply.retry_after if reply is not None else None
-        self.outcomes[job.index] = Deferred(str(fault), wait)
+        self.outcomes[job.index] = Deferred(str(fault), wait, counts=not self.is_ours)
         is_slowed = reply is not None and reply.is_slowing
         self.throttle.settle(job.destination, "slowed" if is_slowed else "lost", retry_after=wait)
 
@@ -167,11 +170,11 @@ class Batch:
         for name, job in self.throttle.drain(destination):
             if name not in waits:
                 waits[name] = self.throttle.rest(name) or None
-            self.outcomes[job.index] = Deferred(_NOT_YET, waits[name])
+            self.outcomes[job.index] = Deferred(_NOT_YET, waits[name], counts=False)
         for name, jobs in self._aside.items():
             if destination in (None, name):
                 for job in jobs:
-                    self.outcomes[job.index] = Deferred(_NOT_YET)
+                    self.outcomes[job.index] = Deferred(_NOT_YET, counts=False)
                 jobs.clear()
 
     def _is_over(self) -> bool:

@@ -78,4 +78,4 @@ def refusal(host: str, step: str, reply: Reply, *, of_recipient: bool) -> Outcom
     reason = f"{host} answered {reply} (to {step})"
     if 500 <= reply.code < 600 and reply.code not in _OF_THE_ACCOUNT:
         return Failed(reason, undeliverable=of_recipient and reply.enhanced in NOBODY_THERE)
-    return Deferred(reason, reply.retry_after)
+    return Deferred(reason, reply.retry_after, counts=reply.code not in _OF_THE_ACCOUNT)

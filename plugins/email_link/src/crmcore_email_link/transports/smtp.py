@@ -77,7 +77,8 @@ class Smtp:
         if not envelopes:
             return []
         with self._lock:
-            batch = Batch(self._ready(), self.throttle, self.seconds, self.patience)
+            is_ours = self.relay is not None
+            batch = Batch(self._ready(), self.throttle, self.seconds, self.patience, is_ours)
             for index, envelope in enumerate(envelopes):
                 self._enqueue(batch, index, envelope)
             self._run(batch.carry)
