@@ -115,7 +115,7 @@ def test_e10_a_length_that_is_none_is_no_body(length):
 
 
 def test_e24_what_a_provider_tells_in_bad_characters_is_taken():
-    """Half characters, NUL, and instants that no calendar has: recorded, at an instant it can be."""
+    """Half characters, NUL, instants that no calendar has: recorded, at an instant it can be."""
     with shop() as crm:
         envelope = sent(crm)["ada"]
         strange = {"reason": "\ud800\0", "status": "\ud800\0", "raw": "\ud800\0"}
@@ -147,7 +147,7 @@ def test_e24_what_a_provider_tells_in_bad_characters_is_taken():
 )
 def test_e6_settings_that_would_fail_every_mail_stop_the_start(setting, value):
     """Not a thousand failed messages, but one sentence before the first of them."""
-    with pytest.raises(CrmError, match="email_link|octets|header may"):
+    with pytest.raises(CrmError, match=r"email_link|octets|header may"):
         plugin(**{setting: value}).register_channels()
 
 
