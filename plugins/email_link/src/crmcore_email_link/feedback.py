@@ -141,7 +141,7 @@ def take_mail(tx: Transaction, ctx: Context, tokens: Tokens, raw: bytes, now: in
     Taken twice it is recorded once: of one message there is one bounce of each kind. As it came it
     is kept for a while, unless it is what somebody wrote while away, which is theirs.
     """
-    left = leave_by_mail(tx, tokens, raw, now)
+    left = leave_by_mail(tx, ctx, tokens, raw, now)
     if left is not None:
         _keep_mail(ctx, left.sent, "unsubscribed", raw, now)
         return Taken(what="unsubscribed", sent=left.sent, interaction_id=None)
@@ -196,6 +196,7 @@ def take_feedback(
         for event in events
         if event.kind in _UNTOLD
         and tracker.keeps(event.kind)
+        and not ctx.has_debt  # a no may not have reached the tables yet
         and (sent := find_ours(tx, tokens, event.token, event.message_id, now)) is not None
     ]
     ours = [

@@ -9,10 +9,11 @@ from typing import Final
 
 from attrs import frozen
 
-from crmcore import Draft, Transaction
+from crmcore import Context, Draft, Transaction
 from crmcore.errors import ErasedError
 from crmcore_email_link.composing import BULK
 from crmcore_email_link.links import UNSUBSCRIBE_BOX
+from crmcore_email_link.locking import locked_message
 from crmcore_email_link.reading import Sent, find_named, said_of
 from crmcore_email_link.sign_ups import pending_of
 from crmcore_email_link.tokens import LENGTH_IN_MAILBOX, Tokens
@@ -58,13 +59,17 @@ def purpose_of(sent: Sent) -> str:
     return sent.purpose if sent.purpose in BULK else ANY
 
 
-def leave(tx: Transaction, tokens: Tokens, token: object, now: int, mechanism: str) -> Left | None:
+def leave(
+    tx: Transaction, ctx: Context, tokens: Tokens, token: object, now: int, mechanism: str
+) -> Left | None:
     """
     Record that who has a message's token wants no more of it; None: it is no token of ours.
 
     Told again it changes nothing, unless they agreed anew in between.
     """
-    sent = find_named(tx.connection.execute, tokens, "unsubscribe", token, now)
+    named = find_named(ctx.execute, tokens, "unsubscribe", token, now)
+    # So that of several who leave at once the second one sees what the first one did.
+    sent = locked_message(ctx, named.id) if named is not None else None
     if sent is None:
         return None
     purpose = purpose_of(sent)
@@ -98,7 +103,9 @@ def withdraw(tx: Transaction, sent: Sent, purpose: str, mechanism: str) -> None:
         )
 
 
-def leave_by_mail(tx: Transaction, tokens: Tokens, raw: bytes, now: int) -> Left | None:
+def leave_by_mail(
+    tx: Transaction, ctx: Context, tokens: Tokens, raw: bytes, now: int
+) -> Left | None:
     """
     Record that a mail to `u+TOKEN@` came: nothing in it matters but where it went.
 
@@ -108,7 +115,7 @@ def leave_by_mail(tx: Transaction, tokens: Tokens, raw: bytes, now: int) -> Left
     # Whole addresses are not parsed: the standard library fails at some that nobody could have.
     boxes = (box for line in _SENT_TO.finditer(head) for box in _BOX.finditer(line[0]))
     for box in islice(boxes, _MOST_BOXES):
-        found = leave(tx, tokens, box[1], now, "mail")
+        found = leave(tx, ctx, tokens, box[1], now, "mail")
         if found is not None:
             return found
     return None

@@ -294,7 +294,8 @@ class EmailLink(TrackingApi, Plugin):
         The address is proved by it, so a guest becomes a customer who is known by it.
         """
         tokens = self.composer.links.tokens
-        return confirm(tx, tokens, PENDING_DAYS, token, self._now(tx), evidence)
+        with tx.acting(type(self)) as (_, ctx):
+            return confirm(tx, ctx, tokens, PENDING_DAYS, token, ctx.clock.now(), evidence)
 
     def unsubscribe(self, tx: Transaction, token: str, *, mechanism: str = "link") -> Left | None:
         """
@@ -302,11 +303,14 @@ class EmailLink(TrackingApi, Plugin):
 
         It ends mail of the message's purpose to where it went. Told again it changes nothing.
         """
-        return leave(tx, self.composer.links.tokens, token, self._now(tx), mechanism)
+        tokens = self.composer.links.tokens
+        with tx.acting(type(self)) as (_, ctx):
+            return leave(tx, ctx, tokens, token, ctx.clock.now(), mechanism)
 
     def unsubscribe_by_mail(self, tx: Transaction, raw: bytes) -> Left | None:
         """Record the same by a mail that came to an address that begins with `u+`; None: no."""
-        return leave_by_mail(tx, self.composer.links.tokens, raw, self._now(tx))
+        with tx.acting(type(self)) as (_, ctx):
+            return leave_by_mail(tx, ctx, self.composer.links.tokens, raw, ctx.clock.now())
 
     def take_mail(self, tx: Transaction, raw: bytes) -> Taken | None:
         """

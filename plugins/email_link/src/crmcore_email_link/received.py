@@ -10,7 +10,8 @@ from attrs import frozen
 from sqlalchemy import bindparam, delete, func, select
 
 from crmcore import Context, TimersDue
-from crmcore_email_link.reading import Execute, Sent, customer, find_sent
+from crmcore_email_link.locking import locked_message
+from crmcore_email_link.reading import Execute
 from crmcore_email_link.tables import Whole, Words, received
 
 LONGEST: Final = 65_536
@@ -32,9 +33,6 @@ _known: Final = select(func.count()).where(
     _r.customer_id == bindparam("owner", type_=Whole),
     _r.source == bindparam("by", type_=Words),
     _r.event == bindparam("known_as", type_=Words),
-)
-_erased: Final = select(customer.c.erased_at).where(
-    customer.c.customer_id == bindparam("owner", type_=Whole)
 )
 _forget: Final = delete(received).where(_r.received_at < bindparam("before", type_=Whole))
 _of_message: Final = (
@@ -74,7 +72,7 @@ def keep(
     What is about nobody we wrote to is not kept, as nobody could say whose it is when they want
     to be forgotten; nor is anything of who has been.
     """
-    sent = _locked(ctx, number)
+    sent = locked_message(ctx, number)
     if sent is None:
         return
     known_as = hashlib.sha256(event.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -116,17 +114,3 @@ def storable(raw: bytes | str) -> str:
     cut = raw[:LONGEST]
     octets = cut.encode("utf-8", "backslashreplace") if isinstance(cut, str) else cut
     return octets.decode("utf-8", "backslashreplace").replace("\0", "\\x00")[:LONGEST]
-
-
-def _locked(ctx: Context, number: int) -> Sent | None:
-    """Return a message, its customer locked, whoever that is by now; None: they are forgotten."""
-    sent = find_sent(ctx.execute, number)
-    while sent is not None:
-        ctx.cancel_timer("none", sent.customer_id)  # there is none; its customer is locked for it
-        again = find_sent(ctx.execute, number)
-        if again is None or again.customer_id == sent.customer_id:
-            break
-        sent = again
-    if sent is None or ctx.execute(_erased, owner=sent.customer_id) != [(None,)]:
-        return None
-    return sent

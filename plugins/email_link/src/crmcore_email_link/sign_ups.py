@@ -22,6 +22,7 @@ from crmcore.errors import InputError, nearest
 from crmcore_email_link.addresses import parse
 from crmcore_email_link.composing import BULK
 from crmcore_email_link.letters import CONFIRM
+from crmcore_email_link.locking import locked_message, locked_owner
 from crmcore_email_link.reading import (
     Owner,
     Sent,
@@ -170,7 +171,7 @@ def sign_up(
     now = ctx.clock.now()
     if _is_too_much(ctx, limits, parsed.domain, source or "", now):
         return answer
-    owner = _locked(ctx, guest.value)
+    owner = locked_owner(ctx, guest.value)
     if owner is not None and not _may_be_asked(ctx, limits, owner, purpose, now):
         return answer
     asked = tx.request_consent(
@@ -218,18 +219,6 @@ def _is_too_much(ctx: Context, limits: SignUpLimits, domain: str, source: str, n
     )
 
 
-def _locked(ctx: Context, address: str) -> Owner | None:
-    """Return who has an address, locked, so that two who ask at once are one after the other."""
-    owner = find_owner(ctx.execute, address)
-    while owner is not None:
-        ctx.cancel_timer("none", owner.customer_id)  # there is none; its customer is locked for it
-        again = find_owner(ctx.execute, address)
-        if again == owner:
-            return owner
-        owner = again
-    return None
-
-
 def _last_asked(ctx: Context, customer_id: int, point: str) -> int | None:
     found: int | None = ctx.execute(_last, owner=customer_id, about=point)[0][0]
     return found
@@ -249,6 +238,7 @@ def _may_be_asked(ctx: Context, limits: SignUpLimits, owner: Owner, purpose: str
 
 def confirm(
     tx: Transaction,
+    ctx: Context,
     tokens: Tokens,
     pending_days: int,
     token: object,
@@ -256,7 +246,9 @@ def confirm(
     evidence: str | None,
 ) -> Confirmed:
     """Confirm what a link was sent for; see `EmailLink.confirm`."""
-    sent = find_named(tx.connection.execute, tokens, "confirm", token, now)
+    named = find_named(ctx.execute, tokens, "confirm", token, now)
+    # So that of several who follow it at once the second one sees what the first one did.
+    sent = locked_message(ctx, named.id) if named is not None else None
     asked = pending_of(sent)
     if sent is None or asked is None or sent.address is None or asked["point"] != sent.point:
         return VOID

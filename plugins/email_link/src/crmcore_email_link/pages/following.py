@@ -17,6 +17,7 @@ from crmcore import Crm, Transaction
 from crmcore.errors import InputError, StorageError
 from crmcore_email_link.links import bound
 from crmcore_email_link.pages.exchange import Request, Response
+from crmcore_email_link.plugin import EmailLink
 from crmcore_email_link.reading import Execute
 from crmcore_email_link.tracking.callers import Caller
 from crmcore_email_link.tracking.destinations import Destination
@@ -93,7 +94,11 @@ class Following:
         def record(tx: Transaction) -> None:
             # Looked at again, as they may have refused it meanwhile.
             mailed = find(tx.connection.execute)
-            if mailed is not None:
+            if mailed is None:
+                return
+            with tx.acting(EmailLink) as (_, ctx):
+                is_behind = ctx.has_debt  # what they said may not have reached the tables
+            if not is_behind:
                 found.record(tx, mailed, what, caller, now, to)
 
         try:

@@ -14,6 +14,7 @@ from crmcore.errors import CustomerNotFoundError, ErasedError, InputError, Stora
 from crmcore_email_link.composing import BULK
 from crmcore_email_link.leaving import purpose_of, withdraw
 from crmcore_email_link.links import PATHS, WHY
+from crmcore_email_link.locking import locked_message
 from crmcore_email_link.pages.drawing import Box, button, choices, draw, link, masked
 from crmcore_email_link.pages.exchange import LONGEST_BODY, Request, Response
 from crmcore_email_link.pages.following import Following
@@ -25,6 +26,7 @@ from crmcore_email_link.sign_ups import pending_of
 from crmcore_email_link.templates import HEADERS, anonymous, page
 from crmcore_email_link.tokens import Purpose
 from crmcore_email_link.tracking.asking import allow_as_asked, ask, asked_of, refuse_by_link
+from crmcore_email_link.tracking.consents import allowed_among
 
 T = TypeVar("T")
 
@@ -204,14 +206,19 @@ class Pages:
         return visit.say("saved", f"<p>{escape(added)}</p>" if added else "")
 
     def _choose(self, tx: Transaction, visit: _Visit, allowed: set[str], wanted: set[str]) -> None:
+        with tx.acting(EmailLink) as (_, ctx):
+            # Who has been forgotten since the page was asked for is not to be known again by it.
+            sent = locked_message(ctx, visit.sent.id)
+        if sent is None:
+            return
         for purpose in sorted(BULK - wanted):
             if purpose in allowed:
-                withdraw(tx, visit.sent, purpose, "preferences")
+                withdraw(tx, sent, purpose, "preferences")
         for purpose in sorted(wanted - allowed):
-            if visit.sent.address is not None:
+            if sent.address is not None:
                 self._plugin.sign_up(
                     tx,
-                    visit.sent.address,
+                    sent.address,
                     purpose,
                     wording=WORDING,
                     language=visit.language,
@@ -220,7 +227,9 @@ class Pages:
 
     def _is_tracked(self, sent: Sent) -> bool | None:
         """Return whether somebody allows to be tracked; None: the shop does not ask for it."""
-        is_on = self._within(lambda tx: self._plugin.is_tracking_allowed(tx, sent.customer_id))
+        now = self.crm.runtime.clock.now()
+        with self.crm.runtime.database.begin(read_only=True) as connection:
+            is_on = bool(allowed_among(connection.execute, [sent.customer_id], now))
         return None if not is_on and self._plugin.tracking == "off" else is_on
 
     def _choose_tracking(self, tx: Transaction, visit: _Visit, wanted: bool) -> None:
