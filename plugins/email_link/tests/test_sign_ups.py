@@ -214,6 +214,44 @@ def test_e3_who_never_confirmed_is_purged():
         assert "confirmed" == standing(crm, "ben@example.com")
 
 
+def test_e3_who_refused_is_purged_and_stays_refused():
+    """The address goes as well; by its hash a later import does not reach it."""
+    with shop(gate=STRICT) as crm:
+        signed_up(crm)
+        crm.deliver()
+        with crm.begin() as tx:
+            crm.plugin(EmailLink).unsubscribe(tx, link(mails(crm)[0], "u"))
+        pass_time(crm, 8 * DAY)
+        count = forget_unconfirmed(crm)
+        who = crm.record("account.registered", account="ada", email="ada@example.com").customer_id
+        crm.record(
+            "consent.imported", customer=who, payload={"purpose": "news", "channel": "email"}
+        )
+
+        assert 1 == count
+        assert crm.find_customer(Identifier("guest_email", "ada@example.com")) is None
+        assert "withheld" == crm.send(draft(who)).state
+
+
+def test_e3_who_orders_while_others_are_forgotten_is_kept(monkeypatch):
+    """Each is looked at again just before: the second one ordered while the first one went."""
+    with shop(gate=STRICT) as crm:
+        for name in ("ada", "ben"):
+            signed_up(crm, f"{name}@example.com")
+        pass_time(crm, 8 * DAY)
+        erase = crm.erase
+
+        def slowly(who, **values):
+            erase(who, **values)
+            crm.record("order.placed", guest_email="ben@example.com", amount="5", source_key="1")
+
+        monkeypatch.setattr(crm, "erase", slowly)
+        count = forget_unconfirmed(crm)
+
+        assert 1 == count
+        assert crm.find_customer(Identifier("guest_email", "ben@example.com")) is not None
+
+
 def test_e3_what_was_confirmed_does_not_expire():
     """The timer leaves it alone."""
     with shop(gate=STRICT) as crm:

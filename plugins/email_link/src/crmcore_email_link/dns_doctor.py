@@ -75,6 +75,10 @@ class Sending:
     addresses: Sequence[str]
 
 
+Examination = Callable[[Sending, Lookup], Sequence[Check]]
+"""Looks at one thing that receivers ask for."""
+
+
 def examine(
     domain: str,
     lookup: Lookup | None = None,
@@ -108,14 +112,16 @@ def examine(
         return_path=(return_path or domain).lower().rstrip("."),
         addresses=addresses,
     )
-    found: list[Check] = []
-    for name, look in _EXAMINATIONS:
-        try:
-            found += look(sending, ask)
-        except LookupFailedError as error:
-            said = f"no name server answered: {error}"
-            found.append(Check(name=name, status="unknown", found=said, cure="Look again later."))
-    return found
+    return [check for name, look in _EXAMINATIONS for check in _made(name, look, sending, ask)]
+
+
+def _made(name: str, look: Examination, sending: Sending, ask: Lookup) -> Sequence[Check]:
+    """Return what one examination says; that nothing can be told, where nobody answers."""
+    try:
+        return look(sending, ask)
+    except LookupFailedError as error:
+        said = f"no name server answered: {error}"
+        return [Check(name=name, status="unknown", found=said, cure="Look again later.")]
 
 
 # ------------------------------------------------------------------------------------- each one
@@ -328,7 +334,7 @@ def _bimi(sending: Sending, lookup: Lookup) -> Sequence[Check]:
     return [Check(name="bimi", status="pass", found=texts[0][:_SHOWN], is_optional=True)]
 
 
-_EXAMINATIONS: Final[Sequence[tuple[str, Callable[[Sending, Lookup], Sequence[Check]]]]] = (
+_EXAMINATIONS: Final[Sequence[tuple[str, Examination]]] = (
     ("mx", _mx),
     ("spf", _spf),
     ("dkim", _dkim),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from crmcore_email_link.commands.doctor import doctor
+from crmcore_email_link.commands.forget import forget
 from crmcore_email_link.commands.lint import lint
 from crmcore_email_link.commands.preview import preview
 from crmcore_email_link.commands.reconcile import reconcile
@@ -17,5 +18,5 @@ def email() -> None:
     """Look at mails before they go, and at what became of them."""
 
 
-for _command in (preview, lint, test, status, reconcile, doctor):
+for _command in (preview, lint, test, status, reconcile, doctor, forget):
     email.add_command(_command)
