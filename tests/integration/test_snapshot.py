@@ -18,6 +18,7 @@ from sqlalchemy import (
 from crmcore import Crm, Snapshot
 from crmcore.channels.recording import Recording
 from crmcore.persistence.catalogue import setting
+from crmcore.persistence.schema import REVISION
 from crmcore.persistence.tables import metadata
 from crmcore.services.privacy.treatments import NOBODYS, TREATMENTS
 from crmcore.services.snapshots.contents import PERSONAL
@@ -135,7 +136,7 @@ def test_manifest(tmp_path):
         taken = crm.snapshot(str(tmp_path / "s"))
 
     told = json.loads((tmp_path / "s" / "manifest.json").read_text())
-    assert (1, instant(START), 3, "EUR", False) == tuple(
+    assert (1, instant(START), REVISION, "EUR", False) == tuple(
         told[name] for name in ("format", "taken_at", "revision", "currency", "with_personal")
     )
     assert {
