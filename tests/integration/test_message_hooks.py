@@ -34,6 +34,21 @@ def open_crm(clock, *plugins, url=None, **options):
 # ------------------------------------------------------------------------- plugins in between
 
 
+def test_a_guard_is_told_whether_it_is_planned_or_about_to_go(clock):
+    """One message, a broadcast, and what is asked beforehand, which is about going."""
+    asked = []
+    guard = plugin("guard", guard_message=lambda ctx, event: asked.append(event.is_claim))
+    with open_crm(clock, Post(), guard) as crm:
+        (ada,) = people(crm, 1)
+        crm.explain_send(ada, "later", purpose="service", channel="email")
+        assert [True] == asked
+        crm.send(message(ada))
+        crm.broadcast("to-all", "everyone", **BROADCAST)
+        assert [True, False, False] == asked
+        crm.deliver()
+        assert [True, True] == asked[3:]
+
+
 def test_plugins_prepare_what_is_said_in_turn(clock):
     """Each gets what the one before made of it; the row keeps what was planned."""
 

@@ -158,3 +158,36 @@ def test_due_in_the_past_is_refused_while_timers_fire():
             ctx.firing = NOW
             with pytest.raises(InputError, match="a later instant is expected"):
                 ctx.set_timers("look", {ada: NOW})
+
+
+def test_an_audience_is_a_select_of_a_name_or_a_text():
+    """A plugin speaks to those in a segment as of an instant, in its own transaction."""
+    with opened() as crm:
+        ada, bob = order(crm, "ada"), order(crm, "bob")
+        order(crm, "ada")
+        with crm.begin() as tx, tx.acting(Grower) as (_, ctx):
+            for asked, members in (("growing", [ada]), ("orders.count == 1", [bob])):
+                found = ctx.execute(ctx.segments.audience(asked, NOW))
+                assert members == sorted(row[0] for row in found)
+            assert [] == ctx.execute(ctx.segments.audience("growing", NOW + 40 * DAY))
+            with pytest.raises(SegmentError, match="growin"):
+                ctx.segments.audience("growin", NOW)
+
+
+def test_measures_of_some_customers():
+    """Those asked about alone, whoever is merged or erased left out, in one statement."""
+    with opened() as crm:
+        ada, bob, cleo = (order(crm, name) for name in ("ada", "bob", "cleo"))
+        order(crm, "ada")
+        merged = crm.merge(bob, cleo)
+        with crm.begin() as tx, tx.acting(Grower) as (_, ctx):
+            asked = ("orders.count", "orders.sum", "days_since(orders.first)")
+            found = ctx.segments.measures(asked, [ada, cleo], NOW + DAY)
+            assert [(ada, 2, 4000, 1)] == list(found.rows)
+            assert ["", "minor", "days"] == [column.unit for column in found.columns]
+            both = ctx.segments.measures(asked[:1], {ada, bob}, NOW + DAY)
+            assert [(ada, 2), (bob, 2)] == list(both.rows)
+            assert [] == list(ctx.segments.measures(asked, [], NOW).rows)
+            with pytest.raises(SegmentError, match="'orders.cuont'"):
+                ctx.segments.measures(["orders.cuont"], [ada], NOW)
+        assert merged.id

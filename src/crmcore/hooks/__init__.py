@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from crmcore.domain.holdout import PRIME, Arm
 from crmcore.domain.settings import choice, whole
 from crmcore.domain.timer import CatchUp
 from crmcore.hooks.context import Context, Mode
@@ -95,7 +96,9 @@ class Plugin(
 
 
 __all__ = [
+    "PRIME",
     "SPECS",
+    "Arm",
     "Audience",
     "CatchUp",
     "Context",

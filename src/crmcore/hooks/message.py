@@ -37,6 +37,8 @@ class MessagesProposed:
         channel: The name of the channel, such as `email`.
         at: The instant it is about, in microseconds.
         asks: Whether they ask the customers for something.
+        is_claim: Whether they are about to be handed over; False: they are planned, and asked
+            about again.
     """
 
     customers: FromClause = field(eq=False, repr=False)
@@ -47,6 +49,7 @@ class MessagesProposed:
     channel: str
     at: int
     asks: bool = False
+    is_claim: bool = True
 
 
 @frozen(kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from attrs import field, frozen
+from sqlalchemy import Select
 
+from crmcore.domain.segments.measured import Measured
 from crmcore.domain.segments.segment import Segment
 from crmcore.domain.segments.tree import Condition
 from crmcore.hooks.markers import hookspec
@@ -65,6 +67,22 @@ class Segments(Protocol):
         Return who of *customers*, or of all, is in each of the named segments at *now*.
 
         With *known_before*, only facts count that had been recorded before that instant.
+        """
+
+    def audience(self, segment: str, now: int) -> Select[Any]:
+        """
+        Return the select of the ids of the customers in a segment at *now*, for `broadcast`.
+
+        It is a name, or a text such as `orders(days=90).count >= 3`. Raises `SegmentError` if it
+        is not right.
+        """
+
+    def measures(self, asked: Sequence[str], customers: Collection[int], now: int) -> Measured:
+        """
+        Return values of some customers at *now*, each a text such as `orders.sum` or a trait.
+
+        As `Crm.measures` does, in one statement; who was merged or erased is left out. Raises
+        `SegmentError` if one is not right.
         """
 
     def next_flips(

@@ -10,6 +10,9 @@ from crmcore.errors import ConfigurationError, InputError
 from crmcore_email_link.composing import Composer
 from crmcore_email_link.transports import Envelope, Transport
 
+UNWRITTEN: Final = "it cannot be written: "
+"""How the reason of a mail begins that was never handed over, as it could not be made."""
+
 _TO_BE_MENDED: Final = 900.0  # seconds until it is seen whether the shop has mended it
 _NOT_HANDED_OVER: Final = Deferred("it was not handed over", counts=False)
 
@@ -17,7 +20,7 @@ _NOT_HANDED_OVER: Final = Deferred("it was not handed over", counts=False)
 def deliver(
     composer: Composer,
     transport: Transport,
-    deliveries: Sequence[Delivery],
+    deliveries: Sequence[Delivery | ConfigurationError],
     at: int,
     tracked: Collection[int] = (),
 ) -> Sequence[Outcome]:
@@ -26,17 +29,20 @@ def deliver(
 
     Those to customers among *tracked* tell whether they are opened and their links followed.
 
-    What the shop has to mend, such as a link that is too long, is deferred, as it may go then.
+    What the shop has to mend, such as a link that is too long, is deferred, as it may go then;
+    that may stand in the place of a message, too.
     """
     outcomes: list[Outcome | None] = [None] * len(deliveries)
     places: list[int] = []
     envelopes: list[Envelope] = []
     for place, delivery in enumerate(deliveries):
-        is_tracked = delivery.message.customer_id in tracked
         try:
+            if isinstance(delivery, ConfigurationError):
+                raise delivery
+            is_tracked = delivery.message.customer_id in tracked
             envelopes.append(composer.envelope(delivery, at, is_tracked=is_tracked))
         except InputError as error:
-            outcomes[place] = Failed(str(error))
+            outcomes[place] = Failed(f"{UNWRITTEN}{error}")
         except ConfigurationError as error:
             outcomes[place] = Deferred(str(error), _TO_BE_MENDED, counts=False)
         else:

@@ -9,12 +9,13 @@ from attrs import define, field
 from sqlalchemy import bindparam, func, select
 
 from crmcore import Content, Crm
-from crmcore.errors import NotFoundError, nearest
+from crmcore.errors import ConfigurationError, NotFoundError, nearest
+from crmcore_email_link.plugin import EmailLink
 from crmcore_email_link.reading import broadcast, message
 from crmcore_email_link.tables import Whole, Words
 
 PENDING: Final = ("planned", "deferred", "claimed")
-_PORTION: Final = 5000
+_PORTION: Final = 1000
 
 _m, _b = message.c, broadcast.c
 _of_key: Final = (
@@ -78,19 +79,21 @@ def planned_for(crm: Crm, key: str, language: str) -> tuple[list[Group], int]:
     groups: dict[tuple[str, str, str], Group] = {}
     shared: dict[str, Content] = {}
     given = after = 0
-    with crm.begin() as tx:
-        execute = tx.connection.execute
-        while rows := execute(_of_key, wanted=key, after=after):
-            for number, customer, purpose, own, common in rows:
-                after = number
-                text = own if own is not None else common
-                if text is None:
-                    continue  # an erasure emptied it
-                content = shared.get(text)
-                if content is None:
-                    content = Content.from_json(text)
-                    if own is None:
-                        shared[text] = content
+    plugin = crm.plugin(EmailLink)
+    with crm.begin() as tx, tx.acting(EmailLink) as (_, ctx):
+        reader, now = plugin.reader(ctx), ctx.clock.now()
+        while rows := ctx.execute(_of_key, wanted=key, after=after):
+            after = rows[-1][0]
+            wanted = [
+                (customer, _content(own, common, shared))
+                for _, customer, _, own, common in rows
+                if own is not None or common is not None  # else an erasure emptied it
+            ]
+            purposes = [row[2] for row in rows if row[3] is not None or row[4] is not None]
+            contents = reader.contents(wanted, now)
+            for (customer, _), purpose, content in zip(wanted, purposes, contents, strict=True):
+                if isinstance(content, ConfigurationError):
+                    raise content
                 name = content.data.get("template")
                 if not isinstance(name, str):
                     given += 1
@@ -99,8 +102,18 @@ def planned_for(crm: Crm, key: str, language: str) -> tuple[list[Group], int]:
                 found = groups.setdefault((name, asked, purpose), Group(name, asked, purpose))
                 found.recipients.append((customer, content.data.get("variables") or {}))
         if not groups and not given:
-            _check_there(execute, key)
+            _check_there(ctx.execute, key)
     return list(groups.values()), given
+
+
+def _content(own: str | None, common: str | None, shared: dict[str, Content]) -> Content:
+    """Return what a message says; what a broadcast says is read once."""
+    if own is not None:
+        return Content.from_json(own)
+    text = common or ""
+    if text not in shared:
+        shared[text] = Content.from_json(text)
+    return shared[text]
 
 
 def _check_there(execute: Any, key: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
@@ -16,8 +17,8 @@ from crmcore import (
     Clock,
     Context,
     CustomersRecompute,
+    DeliveriesChanged,
     Hold,
-    Interaction,
     InteractionsRecorded,
     Kind,
     MessagesClaimed,
@@ -36,22 +37,34 @@ from crmcore import (
 )
 from crmcore.errors import ConfigurationError
 from crmcore_email_link.addresses import parse
+from crmcore_email_link.campaigns.api import CampaignApi
+from crmcore_email_link.campaigns.deciding import start_due
+from crmcore_email_link.campaigns.holding import held_out
+from crmcore_email_link.campaigns.newsletters import (
+    Newsletter,
+    NewsletterSettings,
+    issue_due,
+    newsletters_of,
+    see_to_issues,
+)
+from crmcore_email_link.campaigns.resolving import Reader, resolved
+from crmcore_email_link.campaigns.watching import watch
 from crmcore_email_link.capture import KINDS as CAPTURE_KINDS
-from crmcore_email_link.capture import Basis, capture
 from crmcore_email_link.carriers import TRANSPORTS, carrier
 from crmcore_email_link.catalogue import catalogue
 from crmcore_email_link.composing import BULK, Composer
 from crmcore_email_link.delivering import deliver
 from crmcore_email_link.dkim import Signer
 from crmcore_email_link.feedback import KINDS as FEEDBACK_KINDS
-from crmcore_email_link.feedback import Taken, take_feedback, take_mail
+from crmcore_email_link.hearing import HearingApi
 from crmcore_email_link.keys import key_ring, secret
-from crmcore_email_link.leaving import Left, leave, leave_by_mail
 from crmcore_email_link.letters import LANGUAGES
 from crmcore_email_link.links import Links
 from crmcore_email_link.mime import Mailbox
-from crmcore_email_link.received import Received, begin, forget_old, received_of
-from crmcore_email_link.sign_ups import Confirmed, SignedUp, SignUpLimits, confirm, expire, sign_up
+from crmcore_email_link.received import TIMER as RECEIVED
+from crmcore_email_link.received import begin, forget_old
+from crmcore_email_link.sign_ups import expire
+from crmcore_email_link.subscribing import PENDING_DAYS, SubscribingApi
 from crmcore_email_link.tables import TABLES
 from crmcore_email_link.tokens import Tokens
 from crmcore_email_link.tracking.api import TrackingApi
@@ -59,12 +72,8 @@ from crmcore_email_link.tracking.folding import TRACKING_KINDS, fold_tracking, r
 from crmcore_email_link.tracking.tables import TRACKING_TABLES
 from crmcore_email_link.tracking.tracker import Tracker, Tracking, tracker
 from crmcore_email_link.transports import Transport
-from crmcore_email_link.webhooks import Feedback
 
 CHANNEL: Final = "email"
-PENDING_DAYS: Final = 7
-"""Within as many days who signed up is to confirm it."""
-
 # A server may take ten minutes to answer a mail's final dot (RFC 5321, 4.5.3.2.6).
 _PATIENCE: Final = 700.0
 
@@ -81,7 +90,7 @@ class _Post:
 
 
 @define(eq=False)
-class EmailLink(TrackingApi, Plugin):
+class EmailLink(SubscribingApi, CampaignApi, HearingApi, TrackingApi, Plugin):
     """
     Writes mails to customers and carries them, and hears what they answer.
 
@@ -127,7 +136,14 @@ class EmailLink(TrackingApi, Plugin):
         scanner_networks: From where programs follow all links of mails, such as `192.0.2.0/24`.
         tracking_pause_seconds: After a mail arrived, within which whoever opens it is a machine.
         tracking_sweep_seconds: Within which whoever follows all links of a mail is one, too.
+        newsletters: What goes regularly, as tables by name; see `NewsletterSettings`.
+        lock_percent: A campaign is locked when more than this share of its mails, in percent,
+            cannot be written.
         scanners: A function of the `Caller` that tells whether it is such a program; from code.
+        recipients: A function of customers' ids that returns, by id, what templates of campaigns
+            may use of each, such as a first name; from code.
+        news: A function of a newsletter's name, and of two instants in microseconds, that returns
+            what is new in between, as tables; from code.
         carrier: A transport of one's own, in place of all of these; from code.
         letters: Templates by name, beside those of the folder; from code.
         ring: The keys that links are made with, in place of the secret; from code.
@@ -172,12 +188,20 @@ class EmailLink(TrackingApi, Plugin):
     scanner_networks: list[str] = field(factory=list)
     tracking_pause_seconds: int = field(default=10, validator=whole(least=0, most=3600))
     tracking_sweep_seconds: int = field(default=10, validator=whole(least=0, most=3600))
+    newsletters: dict[str, NewsletterSettings] = field(factory=dict)
+    lock_percent: int = field(default=5, validator=whole(least=0, most=100))
     scanners: Any = field(default=None, repr=False)
+    recipients: Any = field(default=None, repr=False)
+    news: Any = field(default=None, repr=False)
     carrier: Any = field(default=None, repr=False)
     letters: Any = field(default=None, repr=False)
     ring: Any = field(default=None, repr=False)
     _made: _Post | None = field(default=None, init=False, repr=False)
     _clock: Clock | None = field(default=None, init=False, repr=False)
+    _newsletters: Mapping[str, Newsletter] = field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._newsletters = newsletters_of(self.newsletters)
 
     # -- for the shop ------------------------------------------------------------------------
 
@@ -196,147 +220,17 @@ class EmailLink(TrackingApi, Plugin):
         """What is tracked of whom."""
         return self._post().tracker
 
-    def capture(
-        self,
-        tx: Transaction,
-        order_id: str,
-        address: str,
-        *,
-        bases: Mapping[str, Basis],
-        locale: str | None = None,
-        notice_version: str | None = None,
-        customer: int | None = None,
-    ) -> Interaction:
-        """
-        Record the address of an order, and why mail may go there; told again it changes nothing.
+    def reader(self, ctx: Context) -> Reader:
+        """Return what reads with what each customer's mail of a campaign is made."""
+        return Reader(ctx, self.recipients, len(self._post().composer.languages) > 1)
 
-        A soft opt-in counts only where nobody ever said no; `consent` is what somebody agreed to
-        just now, and may follow a no.
-
-        Args:
-            tx: The transaction in which the order is recorded.
-            order_id: The shop's own name of the order.
-            address: As the customer wrote it.
-            bases: By purpose, `soft_opt_in`, `consent` or, for service, `contract`.
-            locale: In which the customer ordered, such as `de-AT`.
-            notice_version: Which text they saw; for a soft opt-in and for consent there is one.
-            customer: Who it is, where they are known; None: a guest with that address.
-
-        Raises:
-            IdentifierError: If nothing could be sent there.
-            InputError: If a purpose and its basis do not fit.
-        """
-        return capture(
-            tx,
-            order_id,
-            address,
-            bases=bases,
-            locale=locale,
-            notice_version=notice_version,
-            customer=customer,
-        )
-
-    def sign_up(
-        self,
-        tx: Transaction,
-        address: str,
-        purpose: str,
-        *,
-        wording: str,
-        language: str | None = None,
-        source: str | None = None,
-        evidence: str | None = None,
-    ) -> SignedUp:
-        """
-        Ask whoever has an address to confirm that they want mail of a purpose.
-
-        The answer is the same for any address. No mail goes where one went a while ago, where it
-        is confirmed already, or where nothing is to go; nor beyond the limits in the settings.
-
-        Args:
-            tx: The transaction; what it asks for goes when it has committed.
-            address: As it was written.
-            purpose: `news`, `promotion`, `survey` or `care`.
-            wording: Which text was seen, and in which version, such as `footer/3`.
-            language: In which the page was, such as `de`.
-            source: Who asks, as far as the page knows, such as an address of the network; it is
-                forgotten with the request.
-            evidence: What proves the request; it is kept with the consent.
-
-        Raises:
-            IdentifierError: If nothing could be sent there, whoever has it.
-            InputError: If there is no such purpose.
-        """
-        limits = SignUpLimits(
-            pause_minutes=self.sign_up_pause_minutes,
-            per_domain=self.sign_ups_per_domain,
-            per_source=self.sign_ups_per_source,
-            in_all=self.sign_ups_in_all,
-        )
+    @contextmanager
+    def _acting(self, tx: Transaction) -> Iterator[Context]:
         with tx.acting(type(self)) as (_, ctx):
-            return sign_up(
-                tx,
-                ctx,
-                limits,
-                PENDING_DAYS,
-                address,
-                purpose,
-                wording=wording,
-                language=language,
-                source=source,
-                evidence=evidence,
-            )
-
-    def confirm(self, tx: Transaction, token: str, *, evidence: str | None = None) -> Confirmed:
-        """
-        Confirm what a link was sent for, by its token; following it twice changes nothing.
-
-        The address is proved by it, so a guest becomes a customer who is known by it.
-        """
-        tokens = self.composer.links.tokens
-        with tx.acting(type(self)) as (_, ctx):
-            return confirm(tx, ctx, tokens, PENDING_DAYS, token, ctx.clock.now(), evidence)
-
-    def unsubscribe(self, tx: Transaction, token: str, *, mechanism: str = "link") -> Left | None:
-        """
-        Record that who got a mail wants no more of it, by the token of its link; None: no such.
-
-        It ends mail of the message's purpose to where it went. Told again it changes nothing.
-        """
-        tokens = self.composer.links.tokens
-        with tx.acting(type(self)) as (_, ctx):
-            return leave(tx, ctx, tokens, token, ctx.clock.now(), mechanism)
-
-    def unsubscribe_by_mail(self, tx: Transaction, raw: bytes) -> Left | None:
-        """Record the same by a mail that came to an address that begins with `u+`; None: no."""
-        with tx.acting(type(self)) as (_, ctx):
-            return leave_by_mail(tx, ctx, self.composer.links.tokens, raw, ctx.clock.now())
-
-    def take_mail(self, tx: Transaction, raw: bytes) -> Taken | None:
-        """
-        Take a mail that came to the return paths' domain: a bounce, a complaint, or a farewell.
-
-        It is found by our own tokens alone; None: it tells nothing that is to be recorded.
-        """
-        with tx.acting(type(self)) as (_, ctx):
-            return take_mail(tx, ctx, self.composer.links.tokens, raw, ctx.clock.now())
-
-    def take_feedback(self, tx: Transaction, events: Iterable[Feedback]) -> list[Taken]:
-        """
-        Take what a provider told, as `Webhook.receive` verified and read it; each event once.
-
-        Call that one before the transaction begins, as it may use the network.
-        """
-        with tx.acting(type(self)) as (_, ctx):
-            tokens, now = self.composer.links.tokens, ctx.clock.now()
-            return take_feedback(tx, ctx, tokens, events, now, self.tracker)
-
-    def received(self, tx: Transaction, message: int) -> Sequence[Received]:
-        """Return what came back of a message as it came, by its id; what is old is forgotten."""
-        return received_of(tx.connection.execute, message)
+            yield ctx
 
     def _now(self, tx: Transaction) -> int:
-        with tx.acting(type(self)) as (_, ctx):
+        with self._acting(tx) as ctx:
             return ctx.clock.now()
 
     # -- hooks -------------------------------------------------------------------------------
@@ -351,6 +245,7 @@ class EmailLink(TrackingApi, Plugin):
     def on_started(self, ctx: Context, event: Started) -> None:
         self._clock = ctx.clock
         begin(ctx)
+        see_to_issues(ctx, self._newsletters.values())
 
     @hookimpl
     @override
@@ -365,10 +260,14 @@ class EmailLink(TrackingApi, Plugin):
     @hookimpl
     @override
     def on_timers_due(self, ctx: Context, event: TimersDue) -> None:
-        if all(timer.customer_id is None for timer in event):
-            forget_old(ctx, event, self.received_days)
-        else:
+        timers = (*event.timers, *event.skipped)
+        if any(timer.customer_id is not None for timer in timers):
             expire(ctx, event)
+            return
+        if any(timer.key == RECEIVED for timer in timers):
+            forget_old(ctx, event, self.received_days)
+        start_due(ctx, event)
+        issue_due(ctx, event, self._newsletters, lambda: self.composer, self.news)
 
     @hookimpl
     @override
@@ -392,7 +291,7 @@ class EmailLink(TrackingApi, Plugin):
             return None
         lacks = self._post().composer.lacks
         if lacks is None:
-            return None
+            return held_out(ctx, event)
         rows = ctx.execute(select(event.customers.c.customer_id))
         return [Hold(row[0], reason=lacks) for row in rows]
 
@@ -400,8 +299,15 @@ class EmailLink(TrackingApi, Plugin):
     @override
     def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
         post = self._post()
+        now = ctx.clock.now()
         tracked = post.tracker.allowing(ctx, event.deliveries)
-        return deliver(post.composer, post.transport, event.deliveries, ctx.clock.now(), tracked)
+        written = resolved(self.reader(ctx), event.deliveries, now)
+        return deliver(post.composer, post.transport, written, now, tracked)
+
+    @hookimpl
+    @override
+    def on_deliveries_changed(self, ctx: Context, event: DeliveriesChanged) -> None:
+        watch(ctx, event, self.lock_percent)
 
     @hookimpl
     @override

@@ -37,8 +37,14 @@ identifier: Final = _table("crm_identifier", "scheme identifier_value point", "c
 consent: Final = _table(
     "crm_consent", "point channel purpose effect", "customer_id occurred_at recorded_at"
 )
-interaction: Final = _table("crm_interaction", "kind source payload", "customer_id occurred_at")
-customer: Final = _table("crm_customer", "reference", "customer_id merged_into erased_at")
+interaction: Final = _table(
+    "crm_interaction",
+    "kind source payload",
+    "interaction_id customer_id occurred_at amount_base_minor",
+)
+customer: Final = _table("crm_customer", "reference", "customer_id merged_into erased_at bucket")
+merge: Final = _table("crm_merge", "actor", "survivor_id merged_id recorded_at undone_at")
+setting: Final = _table("crm_setting", "setting setting_value", "")
 withheld: Final = _table("crm_withheld", "point channel purpose reason", "until lifted_at")
 
 _m, _b = message.c, broadcast.c

@@ -212,7 +212,7 @@ class Claims:
         chosen = judging.locked([each for each in wanted if each not in paused], locked)
         judging.judge(unit, channel, chosen, "claim", lease=lease, until=until)
         if judging.has_guards:
-            judging.ask_guards(unit, channel, judging.claimed(wanted, lease))
+            judging.ask_guards(unit, channel, judging.claimed(wanted, lease), "claim")
         rows = connection.execute(self._states, messages=listed)
         goes = {row[0] for row in rows if row[1] == "claimed" and row[2] == lease}
         refused = {row[0] for row in rows if row[1] in ("withheld", "unknown")}

@@ -81,9 +81,11 @@ class GateService:
         channel: Channel,
         at: int,
         values: Mapping[str, Any] = _NONE,
+        *,
+        is_claim: bool,
     ) -> list[Held]:
         """Return which candidates, that the core's gates let go, plugins hold back."""
-        return self._guards.held(unit, candidates, channel, at, values)
+        return self._guards.held(unit, candidates, channel, at, values, is_claim=is_claim)
 
     def explain(
         self,

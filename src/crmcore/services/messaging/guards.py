@@ -63,6 +63,7 @@ class Guards:
         values: Mapping[str, Any],
         *,
         reads: bool = False,
+        is_claim: bool = True,
     ) -> list[Held]:
         """
         Return the messages that are held back: each once, and *no* before *not yet*.
@@ -91,6 +92,7 @@ class Guards:
                 channel=channel.name,
                 at=at,
                 asks=bool(asks),
+                is_claim=is_claim,
             )
             for who, hold in self._asked(unit, event, those, reads=reads):
                 name = hold.customer_id, plugin, key, purpose

@@ -195,11 +195,13 @@ class Judging:
             _put_key_in_shadow, of_plugin=plugin, of_key=key, at=unit.now, why=why
         )
 
-    def ask_guards(self, unit: Unit, channel: Channel, chosen: Chosen) -> None:
+    def ask_guards(self, unit: Unit, channel: Channel, chosen: Chosen, way: Way) -> None:
         """Let plugins hold back messages that the core lets go."""
         if not self._guarded:
             return
-        held = self._gate.holds(unit, chosen.candidates, channel, unit.now, chosen.values)
+        held = self._gate.holds(
+            unit, chosen.candidates, channel, unit.now, chosen.values, is_claim=way == "claim"
+        )
         if not held:
             return
         given = chosen.candidates.c

@@ -151,7 +151,7 @@ class Planning:
                 if is_shadow(plugin):
                     self._judging.put_in_shadow(unit, plugin, messages)
                 else:
-                    self._judging.ask_guards(unit, channel, self._judging.going(messages))
+                    self._judging.ask_guards(unit, channel, self._judging.going(messages), "plan")
                     unit.sent += len(messages)
         return [found[d.key, owner.customer_id] for d, owner in zip(drafts, owners, strict=True)]
 
@@ -270,7 +270,8 @@ class Planning:
         if is_shadow(plugin):
             self._judging.put_key_in_shadow(unit, plugin, draft.key)
             return size
-        self._judging.ask_guards(unit, channel, self._judging.going_of_key(plugin, draft.key))
+        chosen = self._judging.going_of_key(plugin, draft.key)
+        self._judging.ask_guards(unit, channel, chosen, "plan")
         unit.sent += size
         return size
 

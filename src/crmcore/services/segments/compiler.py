@@ -82,9 +82,16 @@ class Compiler:
         """Return the same for the customers in the parameter `customers`, a JSON list of ids."""
         return _Building(self.names, self.portable, [condition], restricted=True).members()
 
-    def measures(self, asked: Sequence[Compared], among: Condition) -> Select[Any]:
-        """Return a row for each customer in a segment: the id, and the value of each measure."""
-        return _Building(self.names, self.portable, [among, *asked]).measures()
+    def measures(
+        self, asked: Sequence[Compared], among: Condition, *, restricted: bool = False
+    ) -> Select[Any]:
+        """
+        Return a row for each customer in a segment: the id, and the value of each measure.
+
+        If *restricted*, only for those in the parameter `customers`, as `members_among` has it.
+        """
+        building = _Building(self.names, self.portable, [among, *asked], restricted=restricted)
+        return building.measures()
 
     def flags(
         self, conditions: Sequence[Condition], *, restricted: bool = False, as_known: bool = False

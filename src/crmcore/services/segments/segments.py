@@ -126,18 +126,28 @@ class SegmentService:
         return {row[0] for row in connection.execute(statement, now=now, customers=listed)}
 
     def measures(
-        self, connection: Connection, asked: Sequence[str], among: Given, now: int
+        self,
+        connection: Connection,
+        asked: Sequence[str],
+        among: Given,
+        now: int,
+        customers: Iterable[int] | None = None,
     ) -> Measured:
-        """Return measures of the customers in a segment, at an instant."""
+        """Return measures of the customers in a segment, or of those listed, at an instant."""
         if isinstance(asked, str) or not asked:
             raise SegmentError(
                 f"{asked!r} found; a list of measures is expected, such as ['orders.count']"
             )
         leaves = tuple(self.registry.find_measure(each) for each in asked)
         condition = self.find(among).condition
+        restricted = customers is not None
         statement = self._once(
-            ("measures", leaves, condition), lambda: self.compiler.measures(leaves, condition)
+            ("measures", leaves, condition, restricted),
+            lambda: self.compiler.measures(leaves, condition, restricted=restricted),
         )
+        values: dict[str, Any] = {"now": now}
+        if customers is not None:
+            values["customers"] = json_list(customers)
         columns = tuple(measured_column(each, self.registry.names) for each in leaves)
         made = [_MADE[column.type] for column in columns]
         rows = [
@@ -148,7 +158,7 @@ class SegmentService:
                     for make, value in zip(made, row[1:], strict=True)
                 ),
             )
-            for row in connection.execute(statement, now=now)
+            for row in connection.execute(statement, **values)
         ]
         return Measured(columns, rows, self.registry.names.currency)
 

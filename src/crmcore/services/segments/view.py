@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from attrs import define
+from sqlalchemy import Select
 
+from crmcore.domain.segments.measured import Measured
 from crmcore.domain.segments.segment import Segment
 from crmcore.persistence.connection import Connection
 from crmcore.services.segments.segments import SegmentService
@@ -57,6 +59,13 @@ class SegmentsView:
             return self.service.memberships(
                 connection, now, names=names, customers=customers, known_before=known_before
             )
+
+    def audience(self, segment: str, now: int) -> Select[Any]:
+        return self.service.audience(segment, now)
+
+    def measures(self, asked: Sequence[str], customers: Collection[int], now: int) -> Measured:
+        with self.reading() as connection:
+            return self.service.measures(connection, asked, "everyone", now, customers)
 
     def next_flips(
         self,

@@ -81,7 +81,7 @@ def status(shell: Shell, key: str | None, days: int, most: int, as_json: bool) -
     if key is None:
         _tell_latest(page, found)
     for each in found.broadcasts if key is not None else ():
-        _tell_one(page, each)
+        tell_one(page, each)
     _tell_all(page, found, most, alone=key is not None)
     _tell_troubles(page, found.troubles, most)
 
@@ -131,7 +131,7 @@ def _rate(count: int, whole: int) -> str:
     return f"{count / whole * 100:.2f} %" if whole else ""
 
 
-def _tell_one(page: Page, line: Line) -> None:
+def tell_one(page: Page, line: Line) -> None:
     """Write one broadcast in full."""
     page.heading("broadcast", line.standing)
     audience = line.audience if line.audience is not None else line.total

@@ -11,6 +11,7 @@ from attrs import define, evolve, field
 
 from crmcore import Crm, Transaction
 from crmcore.errors import CustomerNotFoundError, ErasedError, InputError, StorageError
+from crmcore_email_link.campaigns.resolving import variant_content
 from crmcore_email_link.composing import BULK
 from crmcore_email_link.leaving import purpose_of, withdraw
 from crmcore_email_link.links import PATHS, WHY
@@ -20,9 +21,10 @@ from crmcore_email_link.pages.exchange import LONGEST_BODY, Request, Response
 from crmcore_email_link.pages.following import Following
 from crmcore_email_link.pages.reasons import reasons
 from crmcore_email_link.pages.words import WORDS, Words, language_of
-from crmcore_email_link.plugin import PENDING_DAYS, EmailLink
+from crmcore_email_link.plugin import EmailLink
 from crmcore_email_link.reading import Sent, find_named
 from crmcore_email_link.sign_ups import pending_of
+from crmcore_email_link.subscribing import PENDING_DAYS
 from crmcore_email_link.templates import HEADERS, anonymous, page
 from crmcore_email_link.tokens import Purpose
 from crmcore_email_link.tracking.asking import allow_as_asked, ask, asked_of, refuse_by_link
@@ -129,6 +131,9 @@ class Pages:
         # Only read, so that whoever looks at a page waits for no order, and no order for them.
         with self.crm.runtime.database.begin(read_only=True) as connection:
             sent = find_named(connection.execute, tokens, purpose, token, now)
+            if sent is not None and sent.content is not None:
+                own = variant_content(connection.execute, sent.content, sent.customer_id)
+                sent = evolve(sent, content=own)
         if sent is None:
             return None
         said = sent.content.data.get("language") if sent.content is not None else None
@@ -299,7 +304,9 @@ class Pages:
         html, text = content.html, content.text
         name = content.data.get("template")
         if name is not None:
+            # What a broadcast gives its template is the same for all whom it was for.
             known = {
+                **content.data.get("variables", {}),
                 "sender_name": composer.sender.name,
                 "postal_address": composer.postal_address,
             }
