@@ -19,6 +19,18 @@ from tests.support.kinds import (  # noqa: F401 - hooks and a fixture
 )
 
 PLUGINS = Path(__file__).parent / "plugins"
+CHANNELS = Path(__file__).parent / "tests" / "contract" / "test_channels.py"
+
+# Of the contracts of our own plugins, PostgreSQL has these laws in a run without the slow tests,
+# which between them write, read, move and empty every table; and of these plugins all laws.
+ON_BOTH = (
+    "test_export_and_erasure",
+    "test_live_in_batches_of_any_size",
+    "test_merge_and_unmerge",
+    "test_revisions_make_what_is_declared",
+    "test_statements_do_not_grow",
+)
+ON_BOTH_WHOLLY = ("tiering", "recording")
 
 settings.register_profile(
     "crmcore",
@@ -43,11 +55,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave some of what holds of plugins of ours to the slow tests: no fault was found by it."""
     for item in items:
         contract: Any = getattr(item, "cls", None)
-        if PLUGINS not in item.path.parents or not hasattr(contract, "examples"):
+        if not {PLUGINS, CHANNELS} & {item.path, *item.path.parents}:
+            continue
+        if not hasattr(contract, "examples"):
             continue
         if config.option.markexpr == QUICK:
             contract.examples = 6
-        if item.name == "test_beside_every_other_plugin[postgresql]":
+        law, _, kind = item.name.rstrip("]").partition("[")
+        if kind != "postgresql":
+            continue
+        if law == "test_beside_every_other_plugin" or (
+            law not in ON_BOTH and contract.plugin.name not in ON_BOTH_WHOLLY
+        ):
             item.add_marker(pytest.mark.slow)
 
 

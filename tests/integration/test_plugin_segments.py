@@ -188,6 +188,6 @@ def test_measures_of_some_customers():
             both = ctx.segments.measures(asked[:1], {ada, bob}, NOW + DAY)
             assert [(ada, 2), (bob, 2)] == list(both.rows)
             assert [] == list(ctx.segments.measures(asked, [], NOW).rows)
-            with pytest.raises(SegmentError, match="'orders.cuont'"):
+            with pytest.raises(SegmentError, match=r"'orders\.cuont'"):
                 ctx.segments.measures(["orders.cuont"], [ada], NOW)
         assert merged.id

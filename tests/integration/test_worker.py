@@ -20,6 +20,7 @@ from crmcore.errors import ConfigurationError, StorageError
 from crmcore.services.background.portion import Portion
 from tests.support.databases import drop_schema, dsn, new_schema, shop_file
 from tests.support.making import draft, kinds, plugin, raising, rows, us
+from tests.support.processes import hear_interrupts
 from tests.support.runs import opened
 from tests.support.worker_target import Tick
 
@@ -363,6 +364,7 @@ def test_signals(shop, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("timers of tiering: 1 done")

@@ -1,6 +1,7 @@
 """`crm email preview`, `lint` and `test`: mails looked at before they go."""
 
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +19,7 @@ from crmcore import Content, Crm, MessageDraft
 from plugins.email_link.tests.commanding import Desk, pem, png
 from plugins.email_link.tests.receivers import Receiver
 from tests.support.databases import shop_file
+from tests.support.processes import ended, hear_interrupts
 
 VARIABLES = """\
 first_name = "Ada"
@@ -192,6 +194,7 @@ def test_e8_the_preview_is_served_on_this_machine(desk):
         [sys.executable, "-u", crm, "email", "preview", "news", "--serve", "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -205,8 +208,9 @@ def test_e8_the_preview_is_served_on_this_machine(desk):
             with pytest.raises(urllib.error.HTTPError, match="403"):
                 urllib.request.urlopen(strange)
         finally:
-            process.send_signal(2)
-        assert "Stopped." in process.communicate(timeout=30)[0]
+            process.send_signal(signal.SIGINT)
+            said = ended(process)
+        assert "Stopped." in said
         assert 0 == process.returncode
 
     assert "New for first name" in page
