@@ -20,7 +20,7 @@ from crmcore.services.background.backoff import MOST_ATTEMPTS, next_try
 from crmcore.services.messaging.broadcasts import CALLED_OFF, STOPPED, Pauses
 from crmcore.services.messaging.judging import WAITING, refused_state
 from crmcore.services.messaging.messages import MESSAGES, MessageService, as_message
-from crmcore.services.messaging.twins import hold_twins
+from crmcore.services.messaging.twins import hold_twins, share_addresses
 from crmcore.services.runtime import Runtime
 from crmcore.services.unit import Unit
 
@@ -162,6 +162,7 @@ class Claims:
             .join(customer, customer.c.customer_id == _m.recorded_for)
             .where(mine, _m.state == "handed")
         )
+        self._share_addresses = share_addresses(mine)
         self._hold_twins = hold_twins(mine)
         self._release = (
             update(message)
@@ -293,7 +294,7 @@ class Claims:
             "customers": json_list(locked),
             "token": claim.lease,
         }
-        connection.change(self._hold_twins, **terms, now=unit.now, again=unit.now + CLAIMED_FOR)
+        self._hold_twins_back(unit, terms)
         self._pauses.hold_back(connection, [each.id for each in messages], locked)
         patience = int(channel.answers_within * SECOND)
         connection.change(self._hand, **terms, now=unit.now, until=unit.now + patience)
@@ -321,6 +322,14 @@ class Claims:
             ],
         )
         return handed
+
+    def _hold_twins_back(self, unit: Unit, terms: Mapping[str, Any]) -> None:
+        """Hold back what another customer at the same address has, or is about to have."""
+        shared = [row[0] for row in unit.connection.execute(self._share_addresses, **terms)]
+        if shared:
+            few = {**terms, "messages": json_list(shared)}
+            again = unit.now + CLAIMED_FOR
+            unit.connection.change(self._hold_twins, **few, now=unit.now, again=again)
 
     # -- after a crash -----------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     Update,
     bindparam,
     case,
     exists,
+    func,
     null,
     or_,
     select,
@@ -26,9 +28,29 @@ TWIN: Final = "twin"
 _m = message.c
 
 
+def share_addresses(mine: ColumnElement[bool]) -> Select[Any]:
+    """
+    Return the select of those messages whose address another customer has as well.
+
+    They are few, so they are looked for first: what follows is about them alone.
+    """
+    named = identifier.alias("twin_name")
+    others = (
+        select(named.c.customer_id)
+        .where(named.c.point == _m.point, named.c.customer_id != _m.customer_id)
+        .correlate(message)
+    )
+    return select(_m.message_id).where(
+        mine, _m.state == "claimed", _m.handed_at.is_(None), exists(others)
+    )
+
+
 def hold_twins(mine: ColumnElement[bool]) -> Update:
     """
     Return the statement that holds back what another customer at the same address has by now.
+
+    It is for a few messages, as `share_addresses` finds them: databases without statistics may go
+    through all messages of a key for each.
 
     Asked after both were claimed, and committed: so of two, claimed at once, one sees the other.
     One that is only claimed may not go after all; then this one does, later.
@@ -43,7 +65,9 @@ def hold_twins(mine: ColumnElement[bool]) -> Update:
                 named.c.point == _m.point,
                 other.c.customer_id != _m.customer_id,
                 other.c.plugin == _m.plugin,
-                other.c.message_key == _m.message_key,
+                # Not by the index of keys, as one broadcast may have a million messages; at one
+                # address there are few customers.
+                func.coalesce(other.c.message_key, "") == _m.message_key,
                 other.c.point == _m.point,
                 *state,
             )
