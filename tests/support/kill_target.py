@@ -7,8 +7,6 @@ end and says how many points there were.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -18,7 +16,6 @@ from typing import Any, ClassVar
 
 from attrs import define, field
 from crmcore_tiering import Tiering
-from sqlalchemy import event
 from typing_extensions import override
 
 from crmcore import (
@@ -37,8 +34,8 @@ from crmcore import (
 )
 from crmcore.domain.clock import DAY
 from crmcore.errors import CrmError
-from crmcore.persistence.connection import Connection
 from tests.support.histories import START, instant
+from tests.support.kill_points import Points, watch
 from tests.support.plugins import Books
 
 JOBS = ("import", "merge", "unmerge", "worker", "erase")
@@ -235,32 +232,6 @@ WORK: dict[str, Callable[[Crm, int], None]] = {
     "worker": work,
     "erase": erase,
 }
-
-
-@define
-class Points:
-    """Counts points, and kills the process at one."""
-
-    wanted: int
-    count: int = 0
-
-    def pass_one(self) -> None:
-        self.count += 1
-        if self.count == self.wanted:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def watch(crm: Crm, points: Points) -> None:
-    """Let every statement and commit of the process be a point."""
-    for name in ("_run", "_run_many", "_copy_rows"):
-        original = getattr(Connection, name)
-
-        def counted(self: Any, *given: Any, original: Any = original, **named: Any) -> Any:
-            points.pass_one()
-            return original(self, *given, **named)
-
-        setattr(Connection, name, counted)
-    event.listen(crm.runtime.database.engine, "commit", lambda _: points.pass_one())
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from crmcore import (
 )
 from crmcore.domain.clock import DAY
 from tests.support.histories import START, instant
-from tests.support.kill_target import Points, watch
+from tests.support.kill_points import Points, watch
 
 WAYS = ("plain", "idempotent")
 NOW = instant(START)

@@ -27,7 +27,7 @@ from crmcore_email_link.transports.transaction import Job
 from crmcore import Content, Crm, Draft, Identifier, VirtualClock
 from crmcore.domain.consent import Purpose
 from plugins.email_link.tests.shops import START, plugin
-from tests.support.kill_target import Points, watch
+from tests.support.kill_points import Points, watch
 
 STAGES = ("half", "dot", "waiting", "answer")
 HOUR = 3_600_000_000
