@@ -61,7 +61,7 @@ def test_waiting_for_its_turn_does_not_lengthen_the_waits(clock):
     """In between attempts it changes nothing: they follow each other as without it."""
     answers = []
     for _ in range(8):
-        answers += [Deferred("not its turn", counts=False), Deferred("busy")]
+        answers += [Deferred("not its turn", 0.0, counts=False), Deferred("busy")]
     post = Post(answer=lambda each: answers.pop(0))
     with open_crm(clock, post) as crm:
         (ada,) = people(crm, 1)
@@ -72,6 +72,42 @@ def test_waiting_for_its_turn_does_not_lengthen_the_waits(clock):
     assert [0, 60, 60, 60, 120, 60, 240, 60, 480, 60, 960, 60, 1920, 60, 3840, 60] == waits
     assert ("failed", 8) == (found.state, found.attempt)
     assert "given up after 8 attempts: busy" == found.reason
+
+
+def test_whom_nobody_can_reach_for_days_is_asked_seldom_and_loses_nothing(clock):
+    """Soon at first, then twice an hour; all attempts are left, and once it is back it goes."""
+    post = Post(answer=lambda each: Deferred("nobody there", counts=False))
+    with open_crm(clock, post) as crm:
+        (ada,) = people(crm, 1)
+        crm.send(message(ada))
+        waits = due_until(crm, clock, NOW + 3 * 86_400 * SECOND)
+        (waiting,) = crm.messages(ada)
+        post.answer = lambda each: Accepted()
+        due_until(crm, clock, NOW + 4 * 86_400 * SECOND)
+        (found,) = crm.messages(ada)
+
+    assert [0, 60, 60, 60] == waits[:4]
+    assert sorted(waits) == waits
+    assert {1800} == set(waits[-100:])
+    assert 150 < len(waits) < 200
+    assert ("deferred", 0) == (waiting.state, waiting.attempt)
+    assert ("accepted", 1) == (found.state, found.attempt)
+    assert found.handed_at - NOW - 3 * 86_400 * SECOND < 1800 * SECOND
+
+
+@pytest.mark.parametrize("planned", ["for later", "for the past"])
+def test_it_waits_from_when_it_might_have_gone(clock, planned):
+    """A month that it was to wait anyway does not count, nor one before it was planned."""
+    month = 30 * 86_400 * SECOND
+    start = NOW + month if planned == "for later" else NOW
+    asked = NOW + month if planned == "for later" else NOW - month
+    post = Post(answer=lambda each: Deferred("nobody there", counts=False))
+    with open_crm(clock, post) as crm:
+        (ada,) = people(crm, 1)
+        crm.send(message(ada, not_before=asked))
+        waits = due_until(crm, clock, start + 86_400 * SECOND)
+
+    assert [60, 60, 60] == waits[1:4]
 
 
 def test_an_answer_that_comes_late_is_about_its_own_attempt(clock):

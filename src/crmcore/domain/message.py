@@ -253,6 +253,8 @@ class Deferred:
         retry_after: Seconds before which it is not tried again, where the provider said so.
         counts: Whether it was an attempt, after eight of which a message has failed. It was none
             where nobody was asked: it was not its turn, or nobody could be reached at all.
+            Unless *retry_after* says when, it is tried again after an eighth of the time it waits
+            already, from a minute to half an hour.
     """
 
     reason: str

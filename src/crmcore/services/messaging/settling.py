@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from crmcore.domain.clock import SECOND, to_datetime
 from crmcore.domain.feedback import FAILED, SENT, UNKNOWN
@@ -26,7 +26,7 @@ from crmcore.hooks import DeliveriesChanged, DeliveryChanged, Plugin
 from crmcore.persistence.connection import Connection
 from crmcore.persistence.messages import attempt, message
 from crmcore.persistence.portable import json_list
-from crmcore.services.background.backoff import MOST_ATTEMPTS, next_try
+from crmcore.services.background.backoff import MOST_ATTEMPTS, next_ask, next_try
 from crmcore.services.dispatcher import Dispatcher
 from crmcore.services.identities.owners import owners_of
 from crmcore.services.messaging.claims import Handed
@@ -113,6 +113,7 @@ def decide(
     channel: Channel | None,
     now: int,
     *,
+    since: int,
     was_unknown: bool = False,
 ) -> Settled:
     """
@@ -123,6 +124,7 @@ def decide(
         outcome: What was said of it.
         channel: None if nobody brings it any more, so that nothing can be tried again.
         now: The present instant.
+        since: When it might have gone at the earliest.
         was_unknown: Whether the fate of an earlier attempt at it is not known either.
     """
     tried, is_last = handed.message.attempt, handed.message.attempt >= MOST_ATTEMPTS
@@ -132,14 +134,15 @@ def decide(
         case Failed(reason):
             return Settled(handed, outcome, "failed", reason=reason)
         case Deferred(reason, retry_after, counts):
-            if not counts:
-                tried, is_last = 1, False
-            if is_last:
+            if counts and is_last:
                 return Settled(
                     handed, outcome, "failed", reason=f"given up after {tried} attempts: {reason}"
                 )
-            wished = now + int((retry_after or 0) * SECOND)
-            again = max(next_try(now, tried - 1), wished)
+            again = next_try(now, tried - 1 if counts else 0)
+            if retry_after is not None:
+                again = max(again, now + int(retry_after * SECOND))
+            elif not counts:
+                again = next_ask(now, since)
             return Settled(handed, outcome, "deferred", again, reason)
         case Unknown(reason):
             if channel is not None and not is_last:
@@ -161,7 +164,13 @@ class Settling:
         self._dispatcher = dispatcher
         self._changed = runtime.assembly.of(Plugin.on_deliveries_changed)
         self._standing = select(
-            _m.message_id, _m.customer_id, _m.state, _m.attempt, _m.point, _m.handed_at
+            _m.message_id,
+            _m.customer_id,
+            _m.state,
+            _m.attempt,
+            _m.point,
+            _m.handed_at,
+            func.coalesce(_m.earliest, _m.planned_at),
         ).where(runtime.database.portable.is_in(_m.message_id, "messages"))
         self._unknown_before = select(attempt.c.message_id, attempt.c.attempt).where(
             runtime.database.portable.is_in(attempt.c.message_id, "messages"),
@@ -186,7 +195,10 @@ class Settling:
                 outcome = evolve(outcome, reason=ERASED)
             handed = evolve(handed, message=evolve(handed.message, customer_id=at[1]))
             was_unknown = handed.message.id in unknown_before
-            settled = decide(handed, outcome, channel, unit.now, was_unknown=was_unknown)
+            since = max(handed.message.planned_at, at[6])
+            settled = decide(
+                handed, outcome, channel, unit.now, since=since, was_unknown=was_unknown
+            )
             is_about_it = _still_counts(at, handed, outcome)
             if is_about_it:
                 rows.append(_message_row(settled, unit.now))
@@ -304,7 +316,7 @@ def _still_counts(at: Sequence[Any], handed: Handed, outcome: Outcome) -> bool:
     One that comes late is, until somebody else has handed the message over again; where it was
     taken, that also keeps it from being handed over again.
     """
-    _, _, state, tried, _, handed_at = at
+    _, _, state, tried, _, handed_at, _ = at
     # By its instant too: the number of an attempt that was none is given again.
     if tried != handed.message.attempt or handed_at is None:
         return False

@@ -42,6 +42,7 @@ class Batch:
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
     _aside: dict[str, list[Job]] = field(factory=dict, init=False)
     _answered: set[str] = field(factory=set, init=False)
+    _unreached_by: dict[str, Deferred] = field(factory=dict, init=False)
 
     async def carry(self) -> None:
         """Carry all that waits in the throttle, or put it off."""
@@ -149,6 +150,7 @@ class Batch:
         self.outcomes[job.index] = outcome
         if reply is None:
             return
+        self._unreached_by.pop(job.destination, None)
         told: Told = "slowed" if reply.is_slowing else "good"
         self.throttle.settle(
             job.destination, told, retry_after=reply.retry_after if told == "slowed" else None
@@ -160,22 +162,29 @@ class Batch:
     def _unreached(self, job: Job, fault: Unreachable) -> None:
         reply = fault.reply
         wait = reply.retry_after if reply is not None else None
-        self.outcomes[job.index] = Deferred(str(fault), wait, counts=not self.is_ours)
+        outcome = Deferred(str(fault), wait, counts=not self.is_ours)
+        self.outcomes[job.index] = outcome
         is_slowed = reply is not None and reply.is_slowing
         self.throttle.settle(job.destination, "slowed" if is_slowed else "lost", retry_after=wait)
+        if self.is_ours and not is_slowed:
+            # The same goes for all behind it; how long a server stays away nobody can say.
+            self._unreached_by[job.destination] = outcome
 
     def _put_off(self, destination: str | None = None) -> None:
         """Defer all that waits, for one destination or for all, until its turn comes."""
-        waits: dict[str, float | None] = {}
+        found: dict[str, Deferred] = {}
         for name, job in self.throttle.drain(destination):
-            if name not in waits:
-                waits[name] = self.throttle.rest(name) or None
-            self.outcomes[job.index] = Deferred(_NOT_YET, waits[name], counts=False)
+            if name not in found:
+                found[name] = self._unreached_by.get(name) or self._not_yet(name)
+            self.outcomes[job.index] = found[name]
         for name, jobs in self._aside.items():
             if destination in (None, name):
                 for job in jobs:
-                    self.outcomes[job.index] = Deferred(_NOT_YET, counts=False)
+                    self.outcomes[job.index] = self._not_yet(name)
                 jobs.clear()
+
+    def _not_yet(self, destination: str) -> Deferred:
+        return Deferred(_NOT_YET, self.throttle.rest(destination), counts=False)
 
     def _is_over(self) -> bool:
         return asyncio.get_running_loop().time() >= self._ends_at
