@@ -159,6 +159,30 @@ def test_e21_exim_names_whom_it_failed_in_a_header():
     )
 
 
+def test_e21_exim_may_write_in_the_name_of_a_person():
+    """Whom it failed is in the header, so it is a bounce, and no machine of that person's."""
+    said = "Auto-Submitted: auto-replied\n"
+    failed = "X-Failed-Recipients: ada@example.com\n"
+    text = "The following address(es) failed:\n\n  ada@example.com\n    Unrouteable address\n"
+
+    def kind(more):
+        return classify(mail("Bea <bea@example.org>", "Mail delivery failed", text, more)).kind
+
+    assert ("hard", "auto_reply") == (kind(said + failed), kind(said))
+
+
+def test_e21_a_transcript_tells_at_which_step_a_server_refused():
+    """An unknown host in reply to `MAIL FROM` is the sender's, one in reply to `RCPT TO` is not."""
+    text = "   ----- Transcript of session follows -----\n>>> {}\n<<< 550 {}\n"
+
+    def kind(command, reply="Unknown host"):
+        notice = "<ada@example.com>\n" + text.format(command, reply)
+        return classify(mail(DAEMON, "Returned mail", notice)).kind
+
+    assert "block" == kind("MAIL From:<b@shop.example>")
+    assert "hard" == kind("RCPT To:<ada@example.com>")
+
+
 @pytest.mark.parametrize(("kind", "sender", "subject", "text"), NOTICES.values(), ids=NOTICES)
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["CRLF", "CR"])
 def test_e21_line_ends_change_no_notice(kind, sender, subject, text, end):

@@ -41,6 +41,17 @@ To: ada@example.com
 
 # Each is a reply in the manner of the system named; the addresses and hosts are invented.
 HARD = {
+    "closed for good": "550 <ada@example.com>: Mailbox closed in 2019. No forwarding address left.",
+    "cannot be verified": "550 The recipient could not be verified; look at the spelling",
+    "cannot validate": "553 Failed to validate the address of the receiver",
+    "not of the domain": "550 The user is not a member of this domain",
+    "not handled": "550 This host does not handle mail for that account",
+    "misspelt": "554 RCPT <ada@example.com> dosn't exist",
+    "italian": "550 Casella inesistente",
+    "italian, wrong": "550 indirizzo errato",
+    "italian, abbreviated": "550 Dest. sconosciuto",
+    "polish, no such": "550 Nie ma takiego adresu",
+    "exchange online, edge, of all": "550 5.4.1 All recipient addresses rejected : Access denied",
     "a domain without mail": "DNS Error: the domain example.com publishes a Null MX record",
     "gmx, domain": "550 mailbox unavailable. Invalid DNS MX or A record for recipient domain",
     "1&1, domain": "no valid MX hosts found for example.com",
@@ -129,6 +140,7 @@ HARD = {
     "german": "550 5.1.1 Empfänger unbekannt",
 }
 SOFT = {
+    "not an active one": "550 That is not an active account",
     "gmail, full": "452-4.2.2 The email account that you tried to reach is over quota. Please "
     "direct"
     " 452-4.2.2 the recipient to 452 4.2.2 https://support.google.com/mail/?p=OverQuotaTemp - "
@@ -181,6 +193,28 @@ SOFT = {
     "command": "Command died with status 75: maildrop. Command output: unable to open mailbox",
 }
 BLOCK = {
+    "sending limit": "550 The daily relay limit of your host is used up",
+    "relay quota": "554 You are over your hourly relay quota",
+    "mails an hour": "550 shop.example sends more than 200 messages per hour",
+    "connections": "432 4.3.2 Connections limit exceeded",
+    "auth failed": "553 AUTH FAILED for shop@shop.example",
+    "pop before smtp": "550 Check your mail before you send any (POP-before-SMTP)",
+    "your name": "550 Your HELO name was 'localhost'",
+    "sender elsewhere": "550 Sender shop@shop.example is not in our domain",
+    "sender's domain, at qq": "550 Domain may not exist or DNS check failed [IP: 192.0.2.1]",
+    "sender, mismatch": "550 The envelope address and the header From mismatch",
+    "known senders": "550 Ada only accepts mail of known senders",
+    "preferences": "550 5.1.1 Refused: preferences of the recipient",
+    "no member of the list": "510 5.1.1 shop@shop.example is not subscribed to that group",
+    "captcha": "550 Held: please show that you are human",
+    "data": "554 5.5.2 Malformed structure",
+    "language": "550 We do not accept mail in this language",
+    "attachments": "552 The limit is 5: too many attachments",
+    "stray": "550 There is a stray CR in it",
+    "scored": "550 Your message scored 11.2 points",
+    "polish, spam": "550 Odrzucona: system antyspamowy",
+    "french, refused": "550 Le message a \u00e9t\u00e9 refus\u00e9",
+    "spanish, refused": "554 Mensaje rechazado",
     "exim, sender": "550-Verification failed for <b+1@shop.example>",
     "gmail, spam": "550-5.7.1 [192.0.2.1 12] Our system has detected that this message is likely"
     " unsolicited mail. To reduce the amount of spam sent to Gmail, this message has been blocked."
@@ -357,6 +391,19 @@ def test_e21_what_is_transient_is_not_for_good():
     assert "soft" == with_reply("450 4.1.1 user unknown", "4.1.1").kind
     assert "soft" == with_reply("user unknown", "4.1.1").kind
     assert "hard" == with_reply("550 user unknown", "4.4.7").kind
+
+
+def test_e21_whom_a_server_does_not_know_before_any_recipient_is_the_sender():
+    """`MAIL FROM` names us alone, so nobody is given up for what is said to it."""
+    raw = REPORT.format(reply="553 mx.shop.example does not exist", status="5.0.0")
+
+    def kind(step):
+        text = f"<ada@example.com>: it said 553 (in reply to\n    {step} command)."
+        return classify(raw.replace("Your mail could not be delivered.", text).encode()).kind
+
+    assert ("block", "block") == (kind("MAIL FROM"), kind("EHLO"))
+    assert ("hard", "hard") == (kind("RCPT TO"), kind("end of DATA"))
+    assert "hard" == classify(raw.encode()).kind
 
 
 def test_e21_a_host_is_no_evidence():

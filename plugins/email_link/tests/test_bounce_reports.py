@@ -153,6 +153,51 @@ To: ada@example.com
     assert "news-1@shop.example" == found.message_id
 
 
+def in_text(text, sender="postmaster@shop.example"):
+    """Return a mail with two parts: a text for people, and the mail that came back."""
+    return (
+        f"From: {sender}\nTo: b+{TOKEN}@shop.example\nSubject: Undeliverable: News\n"
+        'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="x"\n\n'
+        f"--x\nContent-Type: text/plain\n\n{text}\n"
+        "--x\nContent-Type: message/rfc822\n\nMessage-ID: <news-1@shop.example>\n\nHello\n--x--\n"
+    ).encode()
+
+
+IN_TEXT = "Technical report:\n\nReporting-MTA: dns; m\n\n"
+
+
+def test_e21_a_report_may_stand_in_the_text_for_people():
+    """Amazon WorkMail writes the fields there, and then they say who it was and why."""
+    found = classify(in_text(f"It could not be delivered.\n\n{IN_TEXT}{failed().strip()}\n"))
+
+    assert ("hard", ["ada@example.com"]) == (found.kind, [r.address for r in found.recipients])
+    assert ("5.1.1", "report") == (found.recipients[0].status, found.recipients[0].origin)
+
+
+def test_e21_a_report_that_a_person_quotes_gives_nobody_up():
+    """Fields in the text count only if a mail server wrote it."""
+    text = f"Look what I got:\n\n{IN_TEXT}{failed().strip()}\n"
+    found = classify(in_text(text, "Bob <bob@example.com>").replace(b"Undeliverable", b"Question"))
+
+    assert ("unknown", ()) == (found.kind, found.recipients)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mailbox is full.\n\n--- This is a copy of the message.\n\nReceived: from a by b\n\n",
+        f"It is full.\n\n{IN_TEXT}{failed('bob@example.com', '5.2.2', '552 full').strip()}\n\n",
+    ],
+    ids=["below a copy", "below another report"],
+)
+def test_e21_a_report_in_the_copy_of_a_mail_is_no_report_about_it(text):
+    """What follows the notice, or the report about the mail, is of the mail that came back."""
+    found = classify(in_text(f"{text}{IN_TEXT}{failed().strip()}\n"))
+
+    assert "soft" == found.kind
+    assert "ada@example.com" not in [each.address for each in found.recipients]
+
+
 def test_e21_a_report_in_words_is_judged_by_its_words():
     """Where a report gives neither words nor a status that says much, the text for people does."""
     raw = report(

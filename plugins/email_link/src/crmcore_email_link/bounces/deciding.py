@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from crmcore_email_link.bounces import gone, passing, refused, statuses, tongues
+from attrs import evolve
+
+from crmcore_email_link.bounces import gone, passing, phases, refused, statuses, tongues
 from crmcore_email_link.bounces.faint import FAINT
 from crmcore_email_link.bounces.report import Evidence, Kind
 from crmcore_email_link.bounces.wording import Found, Said, Table
@@ -14,7 +16,7 @@ _CERTAIN: Final = Table(gone.CERTAIN)
 _REFUSED: Final = Table(refused.REFUSED, tongues.REFUSED)
 _GONE: Final = Table(gone.GONE, tongues.GONE)
 _PASSING: Final = Table(passing.PASSING, tongues.PASSING)
-_GENERAL: Final = Table(refused.GENERAL)
+_GENERAL: Final = Table(refused.GENERAL, tongues.GENERAL)
 _FAINT: Final = Table(FAINT)
 
 
@@ -37,7 +39,7 @@ def decide(words: str, part: str, status: str | None = None, context: str = "") 
     """
     own, reply, said = statuses.enhanced_in(words), statuses.reply_in(words), Said(words)
     # Sendmail gives 5.1.1 for any refusal of a recipient: what the other server says counts more.
-    return (
+    found = (
         _by_words(said, part, (own, reply, status))
         or _by_status(statuses.clear(own), own, part)
         or _by_table(_GENERAL, said, part)
@@ -47,6 +49,11 @@ def decide(words: str, part: str, status: str | None = None, context: str = "") 
         or _by_status(statuses.vague(own or status), own or status, part if own else "Status")
         or _by_status(statuses.of_reply(reply), reply, part)
     )
+    if found and found.kind == "hard" and phases.is_before_recipient(f"{words}\n{context}"):
+        why = "RFC 5321, 3.3: before any recipient was named"
+        evidence = evolve(found.evidence, rule="block: phase", source=why)
+        return Decision("block", evidence)
+    return found
 
 
 def _by_words(said: Said, part: str, codes: tuple[str | None, ...]) -> Decision | None:

@@ -15,8 +15,9 @@ _WHO: Final = (
 _WHERE: Final = r"(?:domain(?: ?name)?|mail domain|host(?: ?name)?|mail ?server|destination)"
 _ABSENT: Final = (
     r"(?:unknown(?! (?:error|reason|failure|status|problem|exception|command|code|mailer"
-    r"|host \S))|not known|not found|no+n-? ?exist\w*|(?:does|do|did|doe) ?(?:not|n't"
-    r"|nt) exists?|doesn?'?t exist|not exist\w*|isn't exist\w*|not recogni[sz]ed|unrecogni[sz]ed"
+    r"|host \S))|not known|not found|no+n-? ?exist\w*|(?:does|dos|do|did|doe) ?(?:not|n't"
+    r"|nt) exists?|doesn?'?t exist|(?<!may )(?<!might )not exist\w*|isn't exist\w*"
+    r"|not recogni[sz]ed|unrecogni[sz]ed"
     r"|not listed|no longer (?:exist|valid|in use|with us|here|employed|works?)\w*|(?:could|can"
     r"|was)(?: ?not|n't) ?(?:be )?found|(?:is |are |was )?invalid|not (?:a )?valid|isn't valid"
     r"|not (?:in|on) (?:the |our |this )?(?:director|database|system|server|list|passwd"
@@ -30,7 +31,7 @@ NULL_MX: Final = "RFC 7505: null MX"
 
 CERTAIN: Final = (
     Wording(
-        r"5\.4\.1 (?:\[?@\]?:? )?recipient address rejected: access denied",
+        r"5\.4\.1 (?:\[?@\]?:? )?(?:all )?recipient address(?:es)? rejected ?: access denied",
         "hard",
         "Exchange Online: directory-based edge blocking",
     ),
@@ -81,8 +82,22 @@ MAILBOX: Final = (
     ),
     Wording(
         r"(?:not|n't|cannot|could not|unable to|failed to|fails to) (?:find|locate"
-        r"|identify|resolve|look ?up|match|verify)(?: an?| any| the| this| that"
+        r"|identify|resolve|look ?up|match|verify|validate|confirm)(?: an?| any| the| this| that"
         r"| your)? (?:\S{1,20} )?" + _WHO,
+        "hard",
+        "RFC 3463, 3.2: unknown user",
+    ),
+    Wording(
+        r"(?<!your )\b(?:account|mail ?box|address|user) (?:is |was |has |been |now |already "
+        r"|permanently )*(?:closed|deleted|terminated|cancell?ed|discontinued|removed)\b"
+        r"|no forwarding (?:information|address)",
+        "hard",
+        "RFC 3463, 3.2: closed for good",
+    ),
+    Wording(
+        r"\b(?:recipients?|users?|mail ?box|addressee|rcpt|recipient address|destination address)"
+        r"(?: \S{1,20})? (?:can|could)(?:not| not|n't) be (?:verified|validated|confirmed|located"
+        r"|identified|resolved)",
         "hard",
         "RFC 3463, 3.2: unknown user",
     ),
@@ -95,7 +110,7 @@ MAILBOX: Final = (
     ),
     Wording(
         r"(?:not|n't|isn't|is not) (?:a|an|our|one of our) (?:valid |known |local |registered "
-        r"|current |active |existing )*(?:user|customer|subscriber|mailbox|recipient|account"
+        r"|current |existing )*(?:user|customer|subscriber|mailbox|recipient|account"
         r"|address|employee)",
         "hard",
         "RFC 5321, 4.2.2: user not local",
@@ -113,7 +128,9 @@ MAILBOX: Final = (
     Wording(
         r"does not have a final email delivery|not our (?:user|cust)|unavailable: user not found"
         r"|unavailable mail user|not (?:a )?user of this|n't exists? that user"
-        r"|there is no one at",
+        r"|there is no one at|not (?:a )?member of (?:the |this )?domain"
+        r"|(?:doesn't|does not|don't|do not) (?:handle|take) (?:e-?)?mail for (?:that|this|the"
+        r"|any) (?:user|recipient|address|mail ?box|account)",
         "hard",
         "several servers",
     ),

@@ -10,6 +10,8 @@ from typing import Final
 from attrs import frozen
 
 from crmcore_email_link.bounces.parts import Part, decoded_words, headers_of
+from crmcore_email_link.bounces.replies import is_daemon
+from crmcore_email_link.bounces.returned import MARKERS
 
 DELIVERY: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
 DISPOSITION: Final = frozenset(
@@ -17,8 +19,11 @@ DISPOSITION: Final = frozenset(
 )
 MOST_RECIPIENTS: Final = 64
 LONGEST_DIAGNOSTIC: Final = 1500
+_LONGEST_TEXT: Final = 16_000
 
 _BARE: Final = re.compile(r"^(?:reporting-mta|(?:final|original)-recipient):", re.I | re.M)
+_NEXT_REPORT: Final = re.compile(r"^reporting-mta:", re.I | re.M)
+_TELLING: Final = re.compile(r"^final-recipient:(?:.*\n){1,12}?(?:action|status):", re.I | re.M)
 _STATUS: Final = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
 _XTEXT: Final = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _HEX: Final = re.compile(r"\+([0-9A-F]{2})")
@@ -100,12 +105,34 @@ def _alike(parts: Sequence[Part], found: Part) -> list[str]:
 
 
 def _bare(parts: Sequence[Part]) -> str:
-    """Return the fields of a report that lost its boundaries, as forwarding makes of some."""
+    """
+    Return the fields of a report that has no part of its own.
+
+    Forwarding makes such reports, by taking the boundaries away, and Amazon WorkMail writes its
+    report into the text for people. Fields that follow a copy of the mail belong to that.
+    """
     mail = parts[0]
-    if not mail.kind.startswith("multipart/report") or len(parts) > 1:
+    if mail.kind.startswith("multipart/report") and len(parts) == 1:
+        text = mail.text
+        begun = _BARE.search(text)
+        return text[begun.start() :] if begun else ""
+    if not is_daemon(mail):
         return ""
-    begun = _BARE.search(text := mail.text)
-    return text[begun.start() :] if begun else ""
+    written = (each for each in parts if each.kind == "text/plain" and not _is_returned(each))
+    text = next((each.text[:_LONGEST_TEXT] for each in written), "")
+    begun = _BARE.search(text)
+    mark = MARKERS.search(text)
+    if begun is None or (mark and mark.start() < begun.start()):
+        return ""
+    whole = text[begun.start() :]
+    second = _NEXT_REPORT.search(whole, 1)
+    whole = whole[: second.start()] if second else whole
+    return whole if _TELLING.search(whole) else ""
+
+
+def _is_returned(part: Part) -> bool:
+    """Tell whether a part is of the mail that came back."""
+    return any(each.startswith("message/") for each in part.within)
 
 
 def _blocks(text: str) -> list[str]:

@@ -41,9 +41,9 @@ ASLEEP: Final = (
         "RFC 3463, 3.3: mailbox disabled",
     ),
     Wording(
-        r"unavailable or access denied|(?:not|n't|not currently|temporarily not|isn't) (?:active"
-        r"|activated|enabled|accepting|receiving|collecting)(?! (?:mails?|messages?) (?:with"
-        r"|from))",
+        r"unavailable or access denied|(?:not|n't|not currently|temporarily not|isn't) (?:an? )?"
+        r"(?:active|activated|enabled|accepting|receiving|collecting)(?! (?:mails?"
+        r"|messages?) (?:with|from))",
         "soft",
         "RFC 3463, 3.3: not accepting messages",
     ),

@@ -54,7 +54,9 @@ UNAUTHENTICATED: Final = (
     ),
     Wording(
         r"(?:must|need to|please|should) (?:first )?authenticate|smtp auth\b"
-        r"|auth(?:entication)? (?:is )?(?:required|first|mechanism)",
+        r"|auth(?:entication)? (?:is |was |has )?(?:required|first|mechanism|fail\w*|denied)"
+        r"|pop3?[- ]before[- ]smtp|smtp[- ]after[- ]pop"
+        r"|(?:check|receive|retrieve|read|fetch|get) (?:your )?(?:e-?)?mails? (?:first|before)",
         "block",
         "RFC 4954",
     ),
@@ -65,7 +67,9 @@ UNAUTHENTICATED: Final = (
         "RFC 7372: reverse DNS",
     ),
     Wording(
-        r"\b(?:helo|ehlo)\b[^.;]{0,80}(?:" + _REFUSE + r"|invalid|not|mismatch|bogus|syntax)",
+        r"\b(?:helo|ehlo)\b[^.;]{0,80}(?:"
+        + _REFUSE
+        + r"|invalid|not|mismatch|bogus|syntax)|\byour (?:helo|ehlo)\b",
         "block",
         "greeting refused",
     ),
@@ -105,12 +109,13 @@ SENDER: Final = (
     ),
     Wording(
         r"(?:non-?members?|members?[- ]only|closed (?:mailing )?list|not (?:a )?(?:member"
-        r"|subscribed)|captcha)",
+        r"|subscribed)\b(?! of (?:the |this )?domain)|captcha|you are (?:a )?human)",
         "block",
         "lists for members",
     ),
     Wording(
-        r"domain of (?:the )?sender|sender (?:address|domain)? ?(?:verify|verification|callout)"
+        r"domain of (?:the )?sender|\bsender\b[^.;]{0,30}\bnot in\b|domain may not exist"
+        r"|dns check failed|sender (?:address|domain)? ?(?:verify|verification|callout)"
         r"|(?<!callout )\bverification failed for @",
         "block",
         "sender verification",
@@ -139,9 +144,24 @@ SENDER: Final = (
         "block",
         "RFC 3463, 3.8: not authorised",
     ),
+    Wording(
+        r"\b(?:recipient|user|person|customer|member|addressee)(?:'s|s|s')? (?:e-?mail "
+        r"|privacy )?(?:preferences?|settings?)\b|\b(?:preferences?|settings?) of (?:the |this "
+        r"|your )?(?:recipient|user|person|customer|member|addressee)",
+        "block",
+        "Facebook and others: whom the recipient takes mail from",
+    ),
+    Wording(
+        r"(?:mail ?from|sender|from|header|envelope|return[- ]path|domain|ip|helo)\b[^.;]{0,60}"
+        r"\bmis-?match\w*|\bmis-?match\w*[^.;]{0,60}\b(?:mail ?from|sender|from|header"
+        r"|envelope|ip)\b",
+        "block",
+        "the sender's address is not that of the mail",
+    ),
     Wording(r"bounce address tag|\bbatv\b|(?:null|empty|<>) sender|backscatter", "block", "BATV"),
     Wording(
-        r"(?:only|unless|must be).{0,40}(?:members|subscribers|authori[sz]ed senders)|moderat(?:ed"
+        r"(?:only|unless|must be).{0,40}(?:members|subscribers|(?:authori[sz]ed|known|trusted"
+        r"|registered|certain|specific|listed) senders|contacts)|moderat(?:ed"
         r"|or) |resolver\.rst\.|senders? (?:allowed|restrict)",
         "block",
         "lists and restricted recipients",
@@ -180,7 +200,8 @@ CONTENT: Final = (
         "unsolicited mail",
     ),
     Wording(
-        r"anti-?spam|probable spam|dspam|content (?:"
+        r"\b(?:message|mail) scored\b|\bscored? (?:of |is |was )?-?\d{1,3}(?:\.\d{1,2})? (?:points"
+        r"|hits)|anti-?spam|probable spam|dspam|content (?:"
         + _REFUSE
         + r"|filter\w*|polic\w*|scan\w*|restrict\w*|analys\w*)",
         "block",
@@ -223,7 +244,16 @@ CONTENT: Final = (
         "several servers: content",
     ),
     Wording(
-        r"bare (?:lf|cr|newline|line ?feed)|line too long|8-?bit\b|rfc ?\d{3,4}[- ]?(?:compl|viol)"
+        r"(?:unsupported|unknown|unacceptable) (?:character[- ]?set|charset)"
+        r"|not (?:accept|allow|take)\w* (?:any )?(?:e-?mails?|mails?|messages?) (?:in|written)\b"
+        r"|too many attachments|attachment (?:count|number|limit)|number of attachments"
+        r"|(?:invalid|malformed|corrupt\w*) (?:message |mail )?(?:data|structure|encoding)\b",
+        "block",
+        "several servers: content",
+    ),
+    Wording(
+        r"(?:bare|stray) (?:lf|cr|newline|line ?feed|carriage)|line too long|8-?bit\b"
+        r"|rfc ?\d{3,4}[- ]?(?:compl|viol)"
         r"|(?:not|non|n't)[- ]?(?:rfc|complian)\w*",
         "block",
         "RFC 5322 not kept",
@@ -241,8 +271,11 @@ POLICY: Final = (
         "policy",
     ),
     Wording(
-        r"(?:rate|frequency|connection|sending|hourly|daily|volume)[- ]?(?:is |was |has |been |too "
-        r"|number |of )*(?:limit|control|quota|exceed|restrict|high|throttl)\w*",
+        r"(?:rate|frequency|connections?|sessions?|sending|hourly|daily|volume)[- ]?(?:is |was "
+        r"|has |been |too |number |of )*(?:limit|control|quota|exceed|restrict|high|throttl)\w*"
+        r"|\b(?:daily|hourly|monthly|sending|relay\w*|outgoing|outbound|submission) (?:\w+ ){0,2}"
+        r"(?:quota|limit|allowance)|\b(?:e-?mails?|messages?|recipients?) (?:per|an|a) (?:hour"
+        r"|day|minute|month)\b",
         "block",
         "rates",
     ),
@@ -269,52 +302,10 @@ REFUSED: Final = (*LISTED, *UNAUTHENTICATED, *SENDER, *RELAYING, *CONTENT, *POLI
 
 GENERAL: Final = (
     Wording(
-        _MAIL + r"\b("
-        r"?: "
-        r"(?!"
-        r"add"
-        r"res"
-        r"s|b"
-        r"ox)"
-        r"\S{"
-        r"1,1"
-        r"2})"
-        r"? "
-        r"(?:"
-        r"is "
-        r"|wa"
-        r"s "
-        r"|we"
-        r"re "
-        r"|ar"
-        r"e "
-        r"|ha"
-        r"s "
-        r"|ha"
-        r"ve "
-        r"|be"
-        r"en "
-        r"|be"
-        r"ing"
-        r" |c"
-        r"ont"
-        r"ent"
-        r" |h"
-        r"ad "
-        r"|ca"
-        r"n(?"
-        r":no"
-        r"t|'"
-        r"t)"
-        r"? "
-        r"|co"
-        r"uld"
-        r" |n"
-        r"ot "
-        r"|be"
-        r" )"
-        r"*(?"
-        r":" + _REFUSE + r"|not accepted|discarded|quarantined|filtered|unacceptable|unwanted)",
+        _MAIL + r"\b(?: (?!address|box)\S{1,12})? (?:is |was |were |are |has |have |been |being "
+        r"|content |had |can(?:not|'t)? |could |not |be )*(?:"
+        + _REFUSE
+        + r"|not accepted|discarded|quarantined|filtered|unacceptable|unwanted)",
         "block",
         "refuses the mail",
     ),

@@ -147,7 +147,9 @@ def _answered(mail: Part) -> Evidence | None:
 
 
 def is_daemon(mail: Part) -> bool:
-    """Tell whether a mail server wrote it, as far as its From says."""
+    """Tell whether a mail server wrote it, as far as its From says, or what Exim and Gmail add."""
+    if "x-failed-recipients" in mail.headers:
+        return True
     sender = mail.header("from")[:300]
     return "from" in mail.headers and (not sender or DAEMON.search(sender) is not None)
 

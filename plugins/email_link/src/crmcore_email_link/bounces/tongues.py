@@ -83,13 +83,15 @@ _NO: Final = (
     r"|ung[uü]ltig\w*|n'existe (?:pas|plus)|inconnue?s?|inexistante?s?|introuvable|non valide"
     r"|no existe\w*|desconocid[oa]s?|inexistente|n[aã]o existe|desconhecid[oa]|no (?:fue"
     r"|ha sido) encontrad[oa]|inv[aá]lid[oa]|sconosciut[oa]|non esiste|non (?:valido|trovato)"
-    r"|bestaat niet|onbekend\w*|nie istnieje|nieznany|nieprawid[lł]owy|finns inte|findes ikke"
+    r"|inesistent[ei]|errat[oa]|erron[eé][oae]?|err[oó]ne[oa]|incorrect[oa]|niet gevonden"
+    r"|bestaat niet|onbekend\w*|nie istnieje|nie ma (?:takie\w+|tej)|nie znaleziono"
+    r"|nieznany|nieprawid[lł]owy|finns inte|findes ikke"
     r"|ok[aä]nd|bulunamad[\u0131i]|ge[cç]ersiz|не (?:существует|найден\w*|зарегистрирован\w*)"
     r"|неизвест\w+|несуществующ\w+|neexistuje|nem l[eé]tezik|не існує"
 )
 _WHO: Final = (
-    r"(?:empf[aä]nger\w*|benutzer\w*|postfach|adress\w*|konto|teilnehmer|mailbox|utilisateur|compte"
-    r"|destinataires?|bo[iî]te|usuario|destinatario|destinat[aá]rio|buz[oó]n|cuenta|conta"
+    r"(?:empf[aä]nger\w*|benutzer\w*|postfach|adress?\w*|kont[oa]|teilnehmer|mailbox|utilisateur"
+    r"|compte|destinataires?|bo[iî]te|usuario|destinatario|destinat[aá]rio|buz[oó]n|cuenta|conta"
     r"|usu[aá]rio|direcci[oó]n|endere[cç]o|caixa|utente|casella|indirizzo|gebruiker|ontvanger"
     r"|postbus|odbiorca|u[zż]ytkownik|skrzynka|anv[aä]ndare\w*|mottagare\w*|bruger"
     r"|kullan[\u0131i]c[\u0131i]|al[\u0131i]c[\u0131i]|пользовател\w+|получател\w+|адрес\w*|ящик\w*"
@@ -105,8 +107,8 @@ REFUSED: Final = (
     ),
     Wording(
         r"(?:abgelehnt|verweigert|zur[uü]ckgewiesen)\W.{0,60}(?:absender|richtlinie|spam|inhalt)"
-        r"|\bpourriel|ind[eé]sirable|correo no deseado|posta indesiderata|спам\w*|вирус\w*"
-        r"|politique de|pol[ií]tica de|richtlinien?|политик\w+",
+        r"|\bant[iy]-?spam\w*|\bpourriel|ind[eé]sirable|correo no deseado|posta indesiderata"
+        r"|спам\w*|вирус\w*|politique de|pol[ií]tica de|richtlinien?|политик\w+",
         "block",
         "several languages",
     ),
@@ -126,6 +128,11 @@ GONE: Final = (
         r"\b" + _WHO + r"\b[^.;!\n]{0,60}?(?:" + _NO + r")",
         "hard",
         "several languages: no such user",
+    ),
+    Wording(
+        r"\b(?:dest|destin|empf|indir|usu|utilis)\. ?(?:" + _NO + r")",
+        "hard",
+        "several languages: no such user, abbreviated",
     ),
     Wording(
         r"(?:" + _NO + r")(?:\W{1,3}\w{0,3}){0,2} ?" + _WHO + r"\b",
@@ -162,5 +169,16 @@ PASSING: Final = (
         r"|temporalmente|m[aá]s tarde|temporaneamente|временно|позже|tijdelijk|tymczasowo|一時的",
         "soft",
         "several languages: for now",
+    ),
+)
+GENERAL: Final = (
+    Wording(
+        r"\b(?:abgelehnt|abgewiesen|zur[uü]ckgewiesen|verweigert|geweigerd|afgewezen|rifiutat[oa]"
+        r"|respint[oa]|rechazad[oa]|rejeitad[oa]|recusad[oa]|rejet(?:é|ée|és|ées|ee|ees)|refus(?:é|ée|és|ées|ee)"
+        r"|odrzucon\w+"
+        r"|avvisa[dt]\w*|avvist|afvist|odm[ií]tnut\w*|elutas[ií]t\w*|reddedildi|отклон[её]н\w*"
+        r"|отвергнут\w*)\b",
+        "block",
+        "several languages: refused, nobody says why",
     ),
 )
