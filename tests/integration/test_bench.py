@@ -28,6 +28,7 @@ MEASURED = (
     "RFM review on PostgreSQL",
     "concentration on PostgreSQL",
     "broadcast, judged and planned",
+    "broadcast, claimed, handed over and settled",
     "segment on SQLite, 0.004 M, RFM",
     "200 segments, everybody in them",
     "200 segments, after one order",
