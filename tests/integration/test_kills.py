@@ -5,7 +5,6 @@ within, at points spread evenly over the job; seed and point are in the test's i
 prints.
 """
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 
-import psycopg
 import pytest
 from attrs import frozen
 from sqlalchemy.engine import make_url
@@ -22,7 +20,7 @@ from sqlalchemy.engine import make_url
 from crmcore import Crm, Identifier
 from crmcore.domain.clock import DAY
 from tests.support import kill_target
-from tests.support.databases import dsn, server
+from tests.support.places import Places
 from tests.support.portraits import Portrait, differences, portrait
 
 SEED = 20260801
@@ -30,48 +28,6 @@ ROOT = Path(__file__).parents[2]
 SHORTEST = 8  # what is shorter stands in other texts, too
 OTHERS = tuple(job for job in kill_target.JOBS if job != "erase")
 FEW, MANY = 5, 25  # kills for each job: in every run, and in the slow one
-
-
-@frozen
-class Places:
-    """Databases of one kind: made, copied and dropped."""
-
-    kind: str
-    folder: Path
-
-    def url(self, name: str) -> str:
-        if self.kind == "sqlite":
-            return f"sqlite:///{self.folder / name}.db"
-        return server().set(database=f"crm_kill_{name}").render_as_string(hide_password=False)
-
-    def make(self, name: str) -> str:
-        url = self.url(name)
-        if self.kind == "postgresql":
-            _admin(f"CREATE DATABASE {make_url(url).database}")
-        return url
-
-    def copy(self, source: str, name: str) -> str:
-        url = self.url(name)
-        if self.kind == "sqlite":
-            shutil.copy(self.folder / f"{source}.db", self.folder / f"{name}.db")
-        else:
-            original = make_url(self.url(source)).database
-            _admin(f"CREATE DATABASE {make_url(url).database} TEMPLATE {original}")
-        return url
-
-    def drop(self, name: str) -> None:
-        if self.kind == "postgresql":
-            database = make_url(self.url(name)).database
-            _admin(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-
-
-def _server() -> str:
-    return server().render_as_string(hide_password=False)
-
-
-def _admin(sql: str) -> None:
-    with psycopg.connect(dsn(_server()), autocommit=True) as connection:
-        connection.execute(sql)
 
 
 def run(job: str, url: str, point: int, notes: Path) -> subprocess.CompletedProcess[str]:

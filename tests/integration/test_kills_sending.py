@@ -15,9 +15,10 @@ from random import Random
 
 import pytest
 
-from tests.integration.test_kills import ROOT, Places
+from tests.integration.test_kills import ROOT
 from tests.support import sending_target
 from tests.support.making import rows
+from tests.support.places import Places
 from tests.support.sending import assert_sums, states
 
 SEED = 20260901

@@ -20,8 +20,8 @@ from plugins.email_link.tests import sending_process
 from plugins.email_link.tests.mail_server import ROOT, cut_off, serving, standing_of, taken
 from plugins.email_link.tests.sending_process import AT_ONCE, EVERY_TENTH, HOUR, STAGES
 from plugins.email_link.tests.shops import START
-from tests.integration.test_kills import Places
 from tests.support.making import rows
+from tests.support.places import Places
 from tests.support.sending import assert_sums
 
 SEED = 20261123
