@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from random import Random
 from statistics import fmean, variance
 
 import pytest
 from crmcore_email_link import EmailLink
 from crmcore_email_link.campaigns.arms import HELD_OUT
+from crmcore_email_link.campaigns.effects import ArmOutcome, compared
 from crmcore_email_link.campaigns.intervals import Counted, difference_of_shares
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,6 +118,7 @@ def test_variants_stand_beside_the_holdout_and_beside_the_first():
         assert {*held, ("b", "a")} == set(pairs)
         assert pairs["b", HELD_OUT].orders.tells
         assert pairs["b", "a"].orders.low > 0
+        assert pairs["b", HELD_OUT].revenue_minor is None  # of those held out too few ordered
         assert not pairs["a", HELD_OUT].orders.tells
         size = {each.name: (each.ordered, each.size) for each in found.arms}
         wanted = difference_of_shares(Counted(*size["b"]), Counted(*size["a"]))
@@ -124,6 +127,38 @@ def test_variants_stand_beside_the_holdout_and_beside_the_first():
         advance(crm, START + 3 * DAY)
         assert effect(crm).is_over
         assert (1, 3) == (effect(crm, days=1).days, effect(crm, days=1).planned_days)
+
+
+@pytest.mark.parametrize(("ordered", "tells"), [(29, False), (30, True)])
+def test_money_is_told_where_enough_ordered_for_its_interval_to_hold(ordered, tells):
+    """However large the arms are: of most customers nothing came, so a mean is far from normal."""
+    many = arm("all", 9000, 400)
+    found = compared({"all": many, HELD_OUT: arm(HELD_OUT, 1000, ordered)})
+    (one,) = found
+    assert tells == (one.revenue_minor is not None)
+    assert one.orders.low < one.orders.difference < one.orders.high
+
+
+def test_the_interval_of_money_holds_nearly_as_often_as_it_says():
+    """Of arms that do not differ, with few who order and amounts that differ much."""
+    chance = Random(7)
+    found = []
+    for _ in range(300):
+        drawn = {}
+        for name, size in (("all", 1800), (HELD_OUT, 600)):
+            those = sum(chance.random() < 0.08 for _ in range(size))
+            spent = [chance.lognormvariate(8, 1) for _ in range(those)]
+            sums = round(sum(spent)), sum(each * each for each in spent)
+            drawn[name] = arm(name, size, those, *sums)
+        found += [each.revenue_minor for each in compared(drawn) if each.revenue_minor]
+    assert len(found) > 290
+    assert sum(each.tells for each in found) < 0.1 * len(found)
+
+
+def arm(name, size, ordered, revenue_minor=10_000, squares=1e8):
+    return ArmOutcome(
+        name=name, size=size, ordered=ordered, revenue_minor=revenue_minor, squares=squares
+    )
 
 
 def test_an_arm_holds_whoever_was_tried_whether_or_not_it_arrived():

@@ -70,7 +70,7 @@ def test_it_is_started_sent_and_its_effect_is_told(desk):
     assert "orders within 7 days, asked afterwards" in page
     assert "calm + loud beside held out" in page
     assert "It is not over" in page
-    assert "brought     too few customers to tell" in page
+    assert "brought     too few orders to tell" in page
     shown = desk.email("campaign", "show", "tea-1")
     assert re.search(r"variant +loud: template loud, 67%", shown)
     assert re.search(rf"accepted +{len(receiver.taken)} ", shown)
@@ -172,7 +172,9 @@ def test_it_is_paused_edited_resumed_and_cancelled(desk):
         (("--template", "tea", "--at", "2020-01-01T09:00"), "a later instant is expected"),
         (("--template", "tea", "--personal", "n=orders.cuont"), "orders.cuont"),
         ((), "neither is given"),
-        (("--template", "tea", "--variables", "no.toml"), "cannot be read"),
+        (("--template", "tea", "--variables", "no.toml"), "the variables in 'no.toml' cannot be"),
+        (("--template", "tea", "--variant", "a=tea"), "--template and --variant are both given"),
+        (("--from", "no.toml"), "the campaign's fields in 'no.toml' cannot be read"),
     ],
 )
 def test_what_is_not_right_is_said_in_a_sentence(desk, words, said):

@@ -195,6 +195,7 @@ def test_news_that_is_not_right_says_why():
         ({"every": "month", "on": "32"}, "a day from '1' to '31'"),
         ({"every": "day", "on": "monday"}, "nothing, as it comes every day"),
         ({"time": "9 o'clock"}, "a time of the day"),
+        ({"time": "09:00+02:00"}, "a time of the day without a zone"),
         ({"empty": "no"}, "'skip' or 'send'"),
         ({"template": ""}, "neither is given"),
         ({"holdout": 2}, "a share from 0 to 0.9"),
@@ -285,3 +286,42 @@ def test_an_issue_comes_by_the_clock_on_the_wall(day, at, utc):
     calendar = Calendar.named("Europe/Berlin")
     found = Newsletter(name="n", settings=settings).next_after(calendar.start_of(day) - 1, calendar)
     assert utc == f"{to_datetime(found):%Y-%m-%d %H:%M}"
+
+
+def test_a_time_that_is_changed_on_the_day_sends_one_issue_that_day(tmp_path):
+    url = f"sqlite:///{tmp_path / 'crm.db'}"
+    with with_members(2, campaigner(**weekly()), url=url) as crm:
+        add(crm, "Tea")
+        until(crm, TUESDAY)
+        assert 2 == len(mails(crm))
+    made = campaigner(**weekly(time="15:00"))
+    with Crm(url, plugins=[made], clock=VirtualClock(TUESDAY + HOUR)) as crm:
+        add(crm, "Cups")
+        until(crm, TUESDAY + DAY)
+        assert ([], ["Cups"]) == (mails(crm), waiting(crm))
+        until(crm, TUESDAY + 7 * DAY + 6 * HOUR)
+        assert ["1 new"] * 2 == [str(each["Subject"]) for each in mails(crm)]
+        assert [] == crm.faults("email_link")
+
+
+def test_an_issue_that_cannot_be_made_is_left_out_and_the_next_one_comes():
+    trouble = [True]
+
+    def news(name, since, before):
+        return [{"title": object() if trouble else "Cups"}]
+
+    with with_members(2, campaigner(news=news, **weekly())) as crm:
+        add(crm, "Tea")
+        until(crm, TUESDAY + DAY)
+        assert ([], ["Tea"]) == (mails(crm), waiting(crm))
+        trouble.clear()
+        until(crm, TUESDAY + 7 * DAY)
+        assert ["2 new"] * 2 == [str(each["Subject"]) for each in mails(crm)]
+
+
+@pytest.mark.parametrize("title", [float("nan"), "a\0b", "\ud800", {1: 2}, "x" * 50_000])
+def test_an_item_that_no_issue_could_hold_is_not_kept(title):
+    with with_members(1, campaigner(**weekly())) as crm:
+        with crm.begin() as tx, pytest.raises(InputError, match=r"cannot be kept|at most 50,000"):
+            crm.plugin(EmailLink).add_news(tx, "weekly", {"title": title})
+        assert [] == waiting(crm)

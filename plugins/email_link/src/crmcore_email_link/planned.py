@@ -9,7 +9,7 @@ from attrs import define, field
 from sqlalchemy import bindparam, func, select
 
 from crmcore import Content, Crm
-from crmcore.errors import ConfigurationError, NotFoundError, nearest
+from crmcore.errors import NotFoundError, nearest
 from crmcore_email_link.plugin import EmailLink
 from crmcore_email_link.reading import broadcast, message
 from crmcore_email_link.tables import Whole, Words
@@ -92,7 +92,7 @@ def planned_for(crm: Crm, key: str, language: str) -> tuple[list[Group], int]:
             purposes = [row[2] for row in rows if row[3] is not None or row[4] is not None]
             contents = reader.contents(wanted, now)
             for (customer, _), purpose, content in zip(wanted, purposes, contents, strict=True):
-                if isinstance(content, ConfigurationError):
+                if not isinstance(content, Content):
                     raise content
                 name = content.data.get("template")
                 if not isinstance(name, str):

@@ -53,7 +53,7 @@ from crmcore_email_link.capture import KINDS as CAPTURE_KINDS
 from crmcore_email_link.carriers import TRANSPORTS, carrier
 from crmcore_email_link.catalogue import catalogue
 from crmcore_email_link.composing import BULK, Composer
-from crmcore_email_link.delivering import deliver
+from crmcore_email_link.delivering import deliver, not_yet
 from crmcore_email_link.dkim import Signer
 from crmcore_email_link.feedback import KINDS as FEEDBACK_KINDS
 from crmcore_email_link.hearing import HearingApi
@@ -266,7 +266,7 @@ class EmailLink(SubscribingApi, CampaignApi, HearingApi, TrackingApi, Plugin):
             return
         if any(timer.key == RECEIVED for timer in timers):
             forget_old(ctx, event, self.received_days)
-        start_due(ctx, event)
+        start_due(ctx, event, lambda: self.composer)
         issue_due(ctx, event, self._newsletters, lambda: self.composer, self.news)
 
     @hookimpl
@@ -300,8 +300,11 @@ class EmailLink(SubscribingApi, CampaignApi, HearingApi, TrackingApi, Plugin):
     def deliver_messages(self, ctx: Context, event: MessagesClaimed) -> Sequence[Outcome]:
         post = self._post()
         now = ctx.clock.now()
-        tracked = post.tracker.allowing(ctx, event.deliveries)
-        written = resolved(self.reader(ctx), event.deliveries, now)
+        try:
+            tracked = post.tracker.allowing(ctx, event.deliveries)
+            written = resolved(self.reader(ctx), event.deliveries, now)
+        except Exception as error:  # raised here, nobody would know whether they went
+            return not_yet(event.deliveries, error)
         return deliver(post.composer, post.transport, written, now, tracked)
 
     @hookimpl

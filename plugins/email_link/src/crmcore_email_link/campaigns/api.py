@@ -97,10 +97,19 @@ class CampaignApi:
         with self._acting(tx) as ctx:
             return _state(ctx, kept_of(ctx, key))
 
-    def campaigns(self, tx: Transaction) -> list[CampaignState]:
-        """Return all campaigns, and the issues of newsletters among them, the latest first."""
+    def campaigns(self, tx: Transaction, *, most: int | None = None) -> list[CampaignState]:
+        """
+        Return campaigns, and the issues of newsletters among them, the latest first.
+
+        With *most* the messages of only so many are counted.
+        """
         with self._acting(tx) as ctx:
-            return [_state(ctx, each) for each in all_kept(ctx.execute)]
+            return [_state(ctx, each) for each in all_kept(ctx.execute)[:most]]
+
+    def campaign_count(self, tx: Transaction) -> int:
+        """Return how many campaigns there are."""
+        with self._acting(tx) as ctx:
+            return len(all_kept(ctx.execute))
 
     def campaign_effect(
         self, tx: Transaction, key: str, *, days: int | None = None, level: float = 0.95
@@ -132,7 +141,7 @@ class CampaignApi:
             item: What the template uses of it, such as `title` and `url`; nothing of a customer.
 
         Raises:
-            InputError: If JSON cannot hold it, or 500 items wait already.
+            InputError: If JSON cannot hold it, or 500 items or 50,000 characters wait already.
             NotFoundError: If there is no such newsletter.
         """
         with self._acting(tx) as ctx:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from attrs import asdict, evolve, field, fields, frozen
 from crmcore import Content, to_datetime, to_instant
 from crmcore.errors import InputError, nearest
 from crmcore_email_link.campaigns.arms import HELD_OUT, Split
+from crmcore_email_link.campaigns.fitting import check_variables
 from crmcore_email_link.composing import BULK
 
 ALL: Final = "all"
@@ -52,7 +53,7 @@ class Variant:
                 "after it, are expected"
             )
         _check_text(f"the template of variant {self.name!r}", self.template)
-        _check_table(f"the variables of variant {self.name!r}", self.variables)
+        check_variables(f"the variables of variant {self.name!r}", self.variables)
         if type(self.weight) is not int or not 1 <= self.weight <= 10_000:
             raise InputError(
                 f"the weight of variant {self.name!r} is {self.weight!r}; a whole number from 1 to "
@@ -99,8 +100,8 @@ class Campaign:
     def __attrs_post_init__(self) -> None:
         self._check_names()
         self._check_variants()
-        _check_table("the variables", self.variables)
-        _check_table("personal", self.personal)
+        check_variables("the variables", self.variables)
+        check_variables("personal", self.personal)
         for name, measure in self.personal.items():
             _check_text(f"personal.{name}", measure)
         if type(self.holdout) not in (int, float) or not 0 <= self.holdout <= 0.9:
@@ -121,9 +122,10 @@ class Campaign:
         _check_text("the segment", self.segment)
         if not isinstance(self.experiment, str):
             raise InputError(f"the experiment is {self.experiment!r}; text is expected")
-        if self.purpose not in BULK:
+        purpose: object = self.purpose
+        if not isinstance(purpose, str) or purpose not in BULK:
             raise InputError(
-                f"the campaign's purpose is {self.purpose!r}{nearest(str(self.purpose), BULK)}; "
+                f"the campaign's purpose is {purpose!r}{nearest(str(purpose), BULK)}; "
                 f"one of {', '.join(sorted(BULK))} is expected"
             )
 
@@ -239,19 +241,3 @@ def _check_text(what: str, value: object) -> None:
 def _check_whole(what: str, value: object, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise InputError(f"{what} is {value!r}; a whole number from {least} to {most} is expected")
-
-
-def _check_table(what: str, value: object) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise InputError(f"{what} is {value!r}; a table of names is expected")
-    _check_names_of(what, value)
-    try:
-        json.dumps(dict(value))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} cannot be kept as JSON: {error}") from error
-
-
-def _check_names_of(what: str, names: Iterable[str]) -> None:
-    for name in names:
-        if not name.isidentifier():
-            raise InputError(f"{what} has {name!r}; a name that a template can use is expected")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from attrs import evolve
@@ -14,6 +15,7 @@ from crmcore_email_link.campaigns.keeping import (
     find_kept,
     keep,
     kept_of,
+    take_decision,
     take_turn,
     tried_of,
 )
@@ -22,8 +24,23 @@ from crmcore_email_link.composing import Composer
 CHANNEL: Final = "email"
 TIMER: Final = "campaign/"
 
-_LAID_DOWN: Final = ("segment", "purpose", "holdout", "experiment", "late_hours", "priority")
-"""What of a campaign that has started nobody can change: to whom it goes, and who gets which."""
+CANNOT_START: Final = "it cannot start: "
+"""How it is noted why a campaign whose time it is has not started."""
+
+_AGAIN: Final = 900_000_000  # microseconds until it is seen whether the shop has mended it
+_LAID_DOWN: Final = (
+    "segment",
+    "purpose",
+    "holdout",
+    "experiment",
+    "late_hours",
+    "priority",
+    "effect_days",
+)
+"""
+What of a campaign that has started nobody can change: to whom it goes, who gets which, and by what
+it is judged.
+"""
 
 
 def start(ctx: Context, composer: Composer, campaign: Campaign) -> Kept:
@@ -34,6 +51,7 @@ def start(ctx: Context, composer: Composer, campaign: Campaign) -> Kept:
         ConfigurationError: If mails to many lack what the law wants in them.
         InputError: If it is another than the one of its key that there is, or cannot go.
     """
+    take_decision(ctx, campaign.key)
     take_turn(ctx, campaign.key)
     known = find_kept(ctx, campaign.key)
     if known is not None:
@@ -54,35 +72,50 @@ def start(ctx: Context, composer: Composer, campaign: Campaign) -> Kept:
     return _schedule(ctx, kept, now)
 
 
-def start_due(ctx: Context, event: TimersDue) -> None:
-    """Start the campaigns whose time it is, and note those nobody started in time."""
+def start_due(ctx: Context, event: TimersDue, composer: Callable[[], Composer]) -> None:
+    """
+    Start the campaigns whose time it is, and note those nobody started in time.
+
+    What one lacks by then, such as its segment, is noted with it, and it is tried again until its
+    hours are over.
+    """
     now = ctx.clock.now()
     for timer in (*event.timers, *event.skipped):
         if not timer.key.startswith(TIMER):
             continue
         key = timer.key.removeprefix(TIMER)
+        take_decision(ctx, key)
         take_turn(ctx, key)
         kept = find_kept(ctx, key)
-        if kept is None or kept.last.what != "scheduled" or kept.due != event.due:
+        if kept is None or kept.last.what != "scheduled" or event.due < kept.due:
             continue
         end = kept.campaign.ends_after(kept.due)
         if now > end:
             why = f"nobody was there to start it before {_shown(end)}"
             keep(ctx, kept.with_entry(now, "missed", None, why))
+            continue
+        try:
+            _check(ctx, composer(), kept.campaign)
+        except (ConfigurationError, InputError) as error:
+            _put_off(ctx, kept, now, end, f"{CANNOT_START}{error}")
         else:
             _begin(ctx, kept, now)
 
 
-def pause(ctx: Context, key: str, *, why: str | None = None, what: str = "paused") -> Kept:
-    """Let nothing more of a campaign be handed over until it is resumed."""
+def pause(ctx: Context, key: str, *, why: str | None = None) -> Kept:
+    """Let nothing more of a campaign be handed over until it is resumed; told again it is."""
+    _decide(ctx, key)
     take_turn(ctx, key)
-    _started(ctx, key, "paused")
+    kept = _started(ctx, key, "paused")
+    if ctx.find_broadcast(key).paused_at is not None and why is None:
+        return kept
     ctx.pause_broadcast(key)
-    return _noted(ctx, kept_of(ctx, key), what, why)
+    return _noted(ctx, kept, "paused", why)
 
 
 def resume(ctx: Context, key: str) -> Kept:
     """Let a campaign go on with whom it has not reached; what could not be written is forgotten."""
+    _decide(ctx, key)
     _started(ctx, key, "resumed")
     broadcast = ctx.find_broadcast(key)
     if broadcast.paused_at is None and broadcast.stopped_at is None:
@@ -95,6 +128,7 @@ def resume(ctx: Context, key: str) -> Kept:
 
 def cancel(ctx: Context, key: str, *, why: str | None = None) -> Kept:
     """Call a campaign off: whom it has not reached does not get it any more."""
+    _decide(ctx, key)
     kept = kept_of(ctx, key)
     if kept.has_started:
         ctx.stop_broadcast(key)  # it locks customers, who come before our turn
@@ -114,6 +148,7 @@ def edit(ctx: Context, composer: Composer, campaign: Campaign) -> Kept:
         InputError: If it is on its way or over, or something else of it changed.
     """
     key = campaign.key
+    _decide(ctx, key)
     take_turn(ctx, key)
     kept = kept_of(ctx, key)
     _check(ctx, composer, campaign)
@@ -135,6 +170,12 @@ def edit(ctx: Context, composer: Composer, campaign: Campaign) -> Kept:
                 f"{name} of campaign {key!r} is {after!r}, and it has started with {before!r}; "
                 "templates, variables and personal can be changed while it is paused"
             )
+    if campaign.at is not None and campaign.starts_at != kept.due:
+        raise InputError(
+            f"campaign {key!r} started at {_shown(kept.due)}, so it cannot start at "
+            f"{_shown(campaign.starts_at or 0)}; templates, variables and personal can be changed "
+            "while it is paused"
+        )
     weights = kept.campaign.split.weights
     if campaign.split.weights != weights:
         raise InputError(
@@ -143,6 +184,12 @@ def edit(ctx: Context, composer: Composer, campaign: Campaign) -> Kept:
         )
     ctx.edit_broadcast(key, campaign.content())
     return _noted(ctx, evolve(kept, campaign=evolve(campaign, at=kept.campaign.at)), "edited")
+
+
+def _decide(ctx: Context, key: str) -> None:
+    """Wait for others who decide something of a campaign; one that is not there keeps no note."""
+    kept_of(ctx, key)
+    take_decision(ctx, key)
 
 
 def find_broadcast(ctx: Context, key: str) -> Broadcast | None:
@@ -158,6 +205,18 @@ def _schedule(ctx: Context, kept: Kept, now: int, what: str = "scheduled") -> Ke
     ctx.set_timer(f"{TIMER}{kept.campaign.key}", kept.due, catch_up="skip", grace=hours)
     kept = _noted(ctx, kept, what) if what != "scheduled" else kept
     return _noted(ctx, kept, "scheduled", f"to start at {_shown(kept.due)}")
+
+
+def _put_off(ctx: Context, kept: Kept, now: int, end: int, why: str) -> None:
+    """Note why a campaign cannot start, once, and try again while there is time."""
+    again = now + _AGAIN
+    if again > end:
+        keep(ctx, kept.with_entry(now, "missed", None, why))
+        return
+    key = kept.campaign.key
+    ctx.set_timer(f"{TIMER}{key}", again, catch_up="skip", grace=end - again)
+    if kept.last.why != why:
+        keep(ctx, kept.with_entry(now, "scheduled", None, why))
 
 
 def _begin(ctx: Context, kept: Kept, now: int) -> Kept:
@@ -184,6 +243,11 @@ def _noted(ctx: Context, kept: Kept, what: str, why: str | None = None) -> Kept:
 
 def _started(ctx: Context, key: str, what: str) -> Kept:
     kept = kept_of(ctx, key)
+    if not kept.has_started and kept.last.what in ("cancelled", "missed"):
+        raise InputError(
+            f"campaign {key!r} was {kept.last.what} at {_shown(kept.last.at)}, so it cannot be "
+            f"{what}; one that goes is expected, or start another"
+        )
     if not kept.has_started:
         raise InputError(
             f"campaign {key!r} has not started, so it cannot be {what}; one that has is expected"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from crmcore import Context, Hold, MessagesProposed
 from crmcore_email_link.campaigns.keeping import find_kept
@@ -27,11 +27,12 @@ def held_out(ctx: Context, event: MessagesProposed) -> Iterator[Hold]:
     if kept is None or not kept.campaign.holdout:
         return
     split = kept.campaign.split
+    bucket = func.coalesce(customer.c.bucket, 0)
     proposed = event.customers.c.customer_id
     rows = ctx.execute(
         select(proposed)
         .join(customer, customer.c.customer_id == proposed)
-        .where(split.is_held_out(customer.c.bucket))
+        .where(split.is_held_out(bucket))
     )
     reason = f"{REASON}{split.experiment!r}"
     for (held,) in rows:

@@ -22,6 +22,7 @@ TRIED: Final = ("accepted", "failed", "unknown", "handed")
 
 NOTE: Final = "campaign/"
 _TURN: Final = "turn/"
+_DECISION: Final = "decision/"
 _PREFIX: Final = "note:email_link:"
 
 _s = setting.c
@@ -153,6 +154,16 @@ def keep(ctx: Context, kept: Kept) -> None:
 def take_turn(ctx: Context, name: str) -> None:
     """Wait for whoever else is about to decide something of it, so that both see each other's."""
     ctx.set_note(f"{_TURN}{name}", str(ctx.clock.now()))
+
+
+def take_decision(ctx: Context, key: str) -> None:
+    """
+    Wait for whoever else decides something of a campaign.
+
+    It comes before all that is locked for it: its turn, which deliveries take as well, comes
+    before the broadcast's row for some decisions and after it for others.
+    """
+    ctx.set_note(f"{_DECISION}{key}", str(ctx.clock.now()))
 
 
 def all_kept(execute: Execute) -> list[Kept]:

@@ -6,7 +6,7 @@ import json
 from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from attrs import define, evolve, field, frozen
 
@@ -14,7 +14,8 @@ from crmcore import Calendar, Context, TimersDue, to_instant
 from crmcore.errors import ConfigurationError, InputError, NotFoundError, nearest
 from crmcore_email_link.campaigns.campaign import Campaign, variant_of
 from crmcore_email_link.campaigns.deciding import start
-from crmcore_email_link.campaigns.keeping import Kept, take_turn
+from crmcore_email_link.campaigns.fitting import LARGEST, check_table
+from crmcore_email_link.campaigns.keeping import Kept, find_kept, take_turn
 from crmcore_email_link.composing import Composer
 
 TIMER: Final = "newsletter/"
@@ -36,6 +37,10 @@ LAST: Final = "last"
 MOST_ITEMS: Final = 500
 """Items that may wait for an issue; whoever adds more has forgotten to send one."""
 
+_MOST_FAILURES: Final = 7
+"""After so many an issue is left out; the eighth would be the last that is tried."""
+
+_LARGEST: Final = LARGEST // 2  # so that an issue has room for what else it is made with
 _HOUR: Final = 3_600_000_000
 _ONE: Final = timedelta(days=1)
 
@@ -158,12 +163,15 @@ class Newsletter:
 
     def _time(self) -> time:
         try:
-            return time.fromisoformat(self.settings.time).replace(tzinfo=None)
+            found = time.fromisoformat(self.settings.time)
         except (TypeError, ValueError):
-            self._refuse("time", self.settings.time, "a time of the day, such as '09:00',", ())
-            raise  # pragma: no cover
+            found = None
+        if found is None or found.tzinfo is not None:
+            wanted = "a time of the day without a zone, such as '09:00',"
+            self._refuse("time", self.settings.time, wanted, ())
+        return found
 
-    def _refuse(self, what: str, found: object, wanted: str, options: Sequence[str]) -> None:
+    def _refuse(self, what: str, found: object, wanted: str, options: Sequence[str]) -> NoReturn:
         hint = nearest(found, options) if isinstance(found, str) else ""
         raise ConfigurationError(
             f"newsletters.{self.name}.{what} is {found!r}{hint}; {wanted} is expected"
@@ -203,14 +211,19 @@ def issue_due(
     composer: Callable[[], Composer],
     source: Source | None,
 ) -> None:
-    """Send the issues whose time it is, and see to the next; who is late waits for the next."""
+    """
+    Send the issues whose time it is, and see to the next; what is late waits for the next.
+
+    So does what failed again and again, such as a template that is not there: of a timer that is
+    given up, nothing would come any more.
+    """
     for timer in (*event.timers, *event.skipped):
         if not timer.key.startswith(TIMER):
             continue
         found = newsletters.get(timer.key.removeprefix(TIMER))
         if found is None:
             continue  # it is switched off by now
-        if timer in event.timers:
+        if timer in event.timers and timer.attempt < _MOST_FAILURES:
             _issue(ctx, found, event.due, composer(), source)
         _set_next(ctx, found, event.until)
 
@@ -226,17 +239,15 @@ def add_news(ctx: Context, newsletters: Mapping[str, Newsletter], name: str, ite
     _check_there(newsletters, name)
     if not isinstance(item, Mapping) or not item:
         raise InputError(f"the item is {item!r}; a table is expected, such as title and url")
-    try:
-        text = json.dumps(dict(item), ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the item cannot be kept as JSON: {error}") from error
+    check_table("the item", item)
     take_turn(ctx, _waiting(name))
     items = _read(ctx, name)
     if len(items) >= MOST_ITEMS:
         raise InputError(
             f"{len(items)} items wait for the next issue of {name!r}; at most {MOST_ITEMS} do"
         )
-    items.append(json.loads(text))
+    items.append(dict(item))
+    check_table(f"what waits for the next issue of {name!r}", {NEWS: items}, most=_LARGEST)
     _write(ctx, name, items)
     return len(items)
 
@@ -258,7 +269,10 @@ def _issue(
     ctx: Context, newsletter: Newsletter, due: int, composer: Composer, source: Source | None
 ) -> Kept | None:
     name = newsletter.name
+    day = ctx.calendar.day_of(due)
     take_turn(ctx, _waiting(name))
+    if find_kept(ctx, newsletter.issue(day, []).key) is not None:
+        return None  # its hour was changed on the day: what is new since goes with the next
     news = _read(ctx, name)
     if source is not None:
         news += [dict(each) for each in source(name, _issued_at(ctx, name), due)]
@@ -266,7 +280,7 @@ def _issue(
     if not news and newsletter.settings.empty == "skip":
         return None
     _write(ctx, name, [])
-    issue = newsletter.issue(ctx.calendar.day_of(due), news)
+    issue = newsletter.issue(day, news)
     return start(ctx, composer, evolve(issue, at=due))
 
 

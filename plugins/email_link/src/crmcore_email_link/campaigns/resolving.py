@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from sqlalchemy import Select, bindparam, select
 
 from crmcore import Content, Context, Delivery, Money, payload_text
-from crmcore.errors import ConfigurationError, SegmentError
+from crmcore.errors import ConfigurationError, InputError, SegmentError
 from crmcore_email_link.campaigns.arms import Split
 from crmcore_email_link.capture import CAPTURED
 from crmcore_email_link.reading import Execute, customer, interaction
@@ -20,8 +20,14 @@ from crmcore_email_link.tables import Whole
 Given = Callable[[Sequence[int]], Mapping[int, Mapping[str, Any]]]
 """Returns what the shop itself knows of some customers, by their ids: a template's variables."""
 
+Problem = ConfigurationError | InputError
+"""Why a mail cannot be made: until the shop has mended something, or not at all."""
+
 LANGUAGE: Final = "language"
 """Of the variables of one's own, the one that chooses in which language a mail is written."""
+
+VARIANT: Final = "variant"
+"""Under which the data of a campaign's mail name the variant that it is."""
 
 _OF_CAMPAIGN: Final = "campaign"
 _c, _i = customer.c, interaction.c
@@ -42,20 +48,19 @@ class Reader:
     given: Given | None = None
     is_multilingual: bool = False
 
-    def contents(
-        self, wanted: Sequence[tuple[int, Content]], at: int
-    ) -> list[Content | ConfigurationError]:
+    def contents(self, wanted: Sequence[tuple[int, Content]], at: int) -> list[Content | Problem]:
         """
         Return what each customer is told, in order: their variant, and variables of their own.
 
         A few statements for each campaign among them, and none for each customer. What is wrong
-        with how a campaign is set up stands in the place of each of its mails.
+        with how a campaign is set up stands in the place of each of its mails, and what is wrong
+        with one customer's variables in the place of theirs.
 
         Args:
             wanted: Customers by id, with what the broadcast says.
             at: The instant, in microseconds.
         """
-        found: list[Content | ConfigurationError] = [content for _, content in wanted]
+        found: list[Content | Problem] = [content for _, content in wanted]
         campaigns: dict[str, list[int]] = {}
         for place, (_, content) in enumerate(wanted):
             said = content.data.get(_OF_CAMPAIGN)
@@ -75,7 +80,7 @@ class Reader:
 
     def _of_campaign(
         self, content: Content, ids: Sequence[int], at: int
-    ) -> dict[int, Content | ConfigurationError]:
+    ) -> dict[int, Content | Problem]:
         said = content.data[_OF_CAMPAIGN]
         own = self._own(said.get("personal") or {}, ids, at)
         chosen = variants_of(self.ctx.execute, said, ids)
@@ -87,8 +92,8 @@ class Reader:
 
     def _own(
         self, personal: Mapping[str, str], ids: Sequence[int], at: int
-    ) -> dict[int, dict[str, Any]]:
-        own: dict[int, dict[str, Any]] = {each: {} for each in ids}
+    ) -> dict[int, dict[str, Any] | InputError]:
+        own: dict[int, Any] = {each: {} for each in ids}
         if personal:
             found = self.ctx.segments.measures(tuple(personal.values()), set(ids), at)
             makers = [_maker(column.unit, found.currency) for column in found.columns]
@@ -96,11 +101,35 @@ class Reader:
                 for name, make, value in zip(personal, makers, values, strict=True):
                     if value is not None:
                         own[owner][name] = make(value)
-        if self.given is not None:
-            for owner, variables in self.given(sorted(set(ids))).items():
-                if owner in own:
-                    own[owner] |= variables
+        for owner, variables in self._known_of(sorted(set(ids))).items():
+            if owner in own:
+                own[owner] = _with_known(owner, own[owner], variables)
         return own
+
+    def _known_of(self, ids: Sequence[int]) -> Mapping[int, object]:
+        """
+        Return what the shop itself knows of customers, each still to be looked at.
+
+        Raises:
+            ConfigurationError: If its function raises, or returns no table: nothing has been
+                handed over by then, so all of it can go when that is mended.
+        """
+        if self.given is None:
+            return {}
+        try:
+            found: object = self.given(ids)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                f"recipients raised {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(found, Mapping):
+            raise ConfigurationError(
+                f"recipients returned {type(found).__name__}; tables of variables by customers' "
+                "ids are expected"
+            )
+        return found
 
     def _languages(self, ids: Collection[int]) -> dict[int, str]:
         """Return in which language those ordered of whom an address was captured with one."""
@@ -111,15 +140,13 @@ class Reader:
         return {owner: locale for owner, locale in self.ctx.execute(statement, **values) if locale}
 
 
-def resolved(
-    reader: Reader, deliveries: Sequence[Delivery], at: int
-) -> list[Delivery | ConfigurationError]:
+def resolved(reader: Reader, deliveries: Sequence[Delivery], at: int) -> list[Delivery | Problem]:
     """Return messages with what each says; see `Reader.contents`."""
     contents = reader.contents(
         [(each.message.customer_id, each.content) for each in deliveries], at
     )
     return [
-        content if isinstance(content, ConfigurationError) else evolve(delivery, content=content)
+        evolve(delivery, content=content) if isinstance(content, Content) else content
         for delivery, content in zip(deliveries, contents, strict=True)
     ]
 
@@ -129,7 +156,8 @@ def variant_content(execute: Execute, content: Content, owner: int) -> Content:
     said = content.data.get(_OF_CAMPAIGN)
     if not isinstance(said, Mapping):
         return content
-    return _written(content, said, variants_of(execute, said, [owner])[owner], {}, None)
+    variant = variants_of(execute, said, [owner])[owner]
+    return evolve(content, data=_data_of(content, said, variant, {}, None))
 
 
 def variants_of(
@@ -152,15 +180,37 @@ def _written(
     content: Content,
     said: Mapping[str, Any],
     variant: Mapping[str, Any],
+    own: Mapping[str, Any] | InputError,
+    locale: str | None,
+) -> Content | Problem:
+    if isinstance(own, InputError):
+        return own
+    return evolve(content, data=_data_of(content, said, variant, own, locale))
+
+
+def _data_of(
+    content: Content,
+    said: Mapping[str, Any],
+    variant: Mapping[str, Any],
     own: Mapping[str, Any],
     locale: str | None,
-) -> Content:
+) -> dict[str, Any]:
     variables = {**said["variables"], **variant["variables"], **own}
     language = own.get(LANGUAGE) or content.data.get(LANGUAGE) or locale
-    data = {"template": variant["template"], "variables": variables, "variant": variant["name"]}
+    data = {"template": variant["template"], "variables": variables, VARIANT: variant["name"]}
     if isinstance(language, str):
         data[LANGUAGE] = language
-    return evolve(content, data=data)
+    return data
+
+
+def _with_known(owner: int, own: dict[str, Any], known: object) -> dict[str, Any] | InputError:
+    """Return variables with those the shop knows; what is no table of names says so, it alone."""
+    if isinstance(known, Mapping) and all(isinstance(name, str) for name in known):
+        return own | dict(known)
+    return InputError(
+        f"recipients returned {type(known).__name__} for customer {owner}; a table of variables "
+        "by name is expected"
+    )
 
 
 def _maker(unit: str, currency: str) -> Callable[[Any], Any]:

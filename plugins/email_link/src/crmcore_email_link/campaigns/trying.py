@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from crmcore import Context
-from crmcore.errors import ConfigurationError
+from crmcore import Content, Context
 from crmcore_email_link.campaigns.campaign import Campaign
 from crmcore_email_link.campaigns.resolving import Reader
 from crmcore_email_link.composing import Composer
@@ -69,7 +68,7 @@ def try_campaign(
         portion = some[start : start + _PORTION]
         wanted = [(each, campaign.content()) for each in portion]
         for customer, content in zip(portion, reader.contents(wanted, now), strict=True):
-            if isinstance(content, ConfigurationError):
+            if not isinstance(content, Content):
                 raise content
             name = content.data["template"]
             language = composer.catalogue.templates[name].language_for(

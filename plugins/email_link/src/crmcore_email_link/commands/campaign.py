@@ -42,14 +42,15 @@ def list_campaigns(shell: Shell, most: int, as_json: bool) -> None:
 
     with open_post(shell) as (crm, plugin):
 
-        def read(tx: Transaction) -> tuple[Any, Any]:
-            return plugin.campaigns(tx), plugin.next_issues(tx)
+        def read(tx: Transaction) -> tuple[Any, Any, int]:
+            found = plugin.campaigns(tx, most=most)
+            return found, plugin.next_issues(tx), plugin.campaign_count(tx) - len(found)
 
-        found, issues = crm.run_transaction(read)
+        found, issues, left = crm.run_transaction(read)
     if as_json:
-        echo_json({"campaigns": [state_json(each) for each in found[:most]], "next_issues": issues})
+        echo_json({"campaigns": [state_json(each) for each in found], "next_issues": issues})
     else:
-        tell_all(open_page(), found, issues, most)
+        tell_all(open_page(), found, issues, left)
 
 
 @click.command

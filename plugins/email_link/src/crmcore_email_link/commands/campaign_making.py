@@ -174,7 +174,9 @@ def _campaign(
     table = known.campaign.to_table() if known is not None else {}
     if known is not None:
         table["at"] = known.kept.due if table["at"] is not None else None
-    given = variables_of(said["source"])
+    if said["variants"] and said["template"] is not None:
+        raise InputError("--template and --variant are both given; one of them is expected")
+    given = variables_of(said["source"], "the campaign's fields")
     if {"template", "variants"} & given.keys():
         table = {**table, "template": "", "variants": []}
     table = {**table, **given, "key": key}

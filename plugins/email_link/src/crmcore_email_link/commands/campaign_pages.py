@@ -9,6 +9,7 @@ from attrs import asdict
 
 from crmcore import Money, to_datetime
 from crmcore.cli.shell import Page
+from crmcore_email_link.campaigns.deciding import CANNOT_START
 from crmcore_email_link.commands.opening import counted
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _GOOD: Final = {"sent": "good", "sending": "good", "locked": "bad", "missed": "bad"}
 _SAID: Final = {
     "scheduled": "It starts at {due}.",
-    "missed": "It was to start at {due}, and nobody was there to start it: no worker ran.",
+    "missed": "It was to start at {due}, and never will: {why}.",
     "sending": "It is on its way to {audience}; a worker, or `crm deliver`, sends it.",
     "paused": "It is paused; {pending} wait for `crm email campaign resume {key}`.",
     "locked": "It is locked: {why}. Mend it with `crm email campaign edit {key}`, and resume it.",
@@ -31,14 +32,19 @@ _SAID: Final = {
 
 def said_of(state: CampaignState) -> str:
     """Return where a campaign stands, in a line."""
-    broadcast = state.broadcast
+    broadcast, last = state.broadcast, state.kept.last
+    why = last.why or ""
+    if state.standing == "missed" and last.what != "missed" and not why.startswith(CANNOT_START):
+        why = "no worker ran in time"
     words = _SAID[state.standing].format(
         due=shown(state.kept.due),
         key=state.campaign.key,
-        why=state.kept.last.why,
+        why=why,
         audience=counted(broadcast.audience, "customer") if broadcast else "",
         pending=counted(broadcast.pending, "mail") if broadcast else "",
     )
+    if state.standing == "scheduled" and why.startswith(CANNOT_START):
+        words = f"It was to start at {shown(state.kept.due)}, and is tried again, but {why}."
     return f"{state.campaign.key}: {state.standing}. {words}"
 
 
@@ -58,19 +64,19 @@ def state_json(state: CampaignState) -> dict[str, Any]:
 
 
 def tell_all(
-    page: Page, found: Sequence[CampaignState], issues: Mapping[str, int | None], most: int
+    page: Page, found: Sequence[CampaignState], issues: Mapping[str, int | None], left: int
 ) -> None:
-    """Write all campaigns, and when newsletters come next."""
+    """Write campaigns, how many are left out, and when newsletters come next."""
     page.heading("campaigns")
     if not found:
         page.say("There is none; `crm email campaign start KEY --template NAME` starts one.")
     else:
         columns = ("key", "standing", "start", "purpose", "for", "to come", "arms")
         aligns = ("left", "left", "left", "left", "right", "right", "left")
-        rows = [_row(each) for each in found[:most]]
+        rows = [_row(each) for each in found]
         page.table(list(zip(columns, aligns, strict=True)), rows)  # type: ignore[arg-type]
-    if len(found) > most:
-        page.say(f"... and {len(found) - most:,} more; --most shows more of them.", "dim")
+    if left:
+        page.say(f"... and {left:,} more; --most shows more of them.", "dim")
     if issues:
         page.heading("newsletters")
         page.table(
@@ -173,7 +179,7 @@ def _tell_comparison(page: Page, found: Comparison, currency: str, level: float)
     page.item("ordered", share)
     revenue = found.revenue_minor
     if revenue is None:
-        page.item("brought", "too few customers to tell; 30 in each arm are wanted.")
+        page.item("brought", "too few orders to tell; 30 who ordered in each arm are wanted.")
         return
     low, high = _money(revenue.low, currency), _money(revenue.high, currency)
     page.item(

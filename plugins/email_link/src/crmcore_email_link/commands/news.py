@@ -32,7 +32,7 @@ def news(shell: Shell, newsletter: str, file: Path | None, as_json: bool) -> Non
     from crmcore_email_link.commands.campaign_pages import shown
 
     with open_post(shell) as (crm, plugin):
-        item = None if file is None else variables_of(file)
+        item = None if file is None else variables_of(file, "the item's fields")
 
         def run(tx: Transaction) -> tuple[Any, int | None]:
             if item is not None:

@@ -67,9 +67,9 @@ def variables_option(command: CommandT) -> CommandT:
     )(command)
 
 
-def variables_of(file: Path | None) -> dict[str, Any]:
+def variables_of(file: Path | None, what: str = "the variables") -> dict[str, Any]:
     """
-    Return the variables in a file; none, if there is no file.
+    Return the variables in a file, or what else stands there by name; none, if there is no file.
 
     Raises:
         InputError: If it cannot be read, or holds no table.
@@ -79,15 +79,15 @@ def variables_of(file: Path | None) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(f"the variables in {str(file)!r} cannot be read: {error}") from error
+        raise InputError(f"{what} in {str(file)!r} cannot be read: {error}") from error
     is_json = file.suffix.lower() == ".json"
     try:
         found: object = json.loads(text) if is_json else tomllib.loads(text)
     except ValueError as error:
-        what = "JSON" if is_json else "TOML"
-        raise InputError(f"the variables in {str(file)!r} are no {what}: {error}") from error
+        kind = "JSON" if is_json else "TOML"
+        raise InputError(f"{what} in {str(file)!r} are no {kind}: {error}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{str(file)!r} holds no table; variables by name are expected")
+        raise InputError(f"{str(file)!r} holds no table; {what} by name are expected")
     return found
 
 
