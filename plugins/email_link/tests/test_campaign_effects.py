@@ -15,7 +15,7 @@ from crmcore_email_link.campaigns.intervals import Counted, difference_of_shares
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmcore import to_datetime
+from crmcore import Identifier, to_datetime
 from crmcore.errors import InputError, NotFoundError
 from plugins.email_link.tests.campaigning import (
     advance,
@@ -200,3 +200,28 @@ def test_what_cannot_be_told_says_why():
         decide(crm, "cancel", "tea-1")
         assert [0] == [each.size for each in effect(crm).arms]
         assert member(crm, "x", "news")
+
+
+def test_after_the_first_of_an_experiment_an_arm_is_all_whom_it_was_planned_for():
+    """Who left because of the first is missing in no arm, or the two would not be alike."""
+    with with_members(120) as crm:
+        start(crm, "one", holdout=0.4, experiment="tone")
+        crm.deliver()
+        got = {str(mail["To"]) for mail in mails(crm)}
+        advance(crm, START + DAY)
+        for address in sorted(got)[::2]:  # every other one had enough of it
+            who = crm.find_customer(Identifier("email", address))
+            said = {"purpose": "news", "channel": "email", "point": address}
+            crm.record("consent.withdrawn", customer=who, payload=said)
+        start(crm, "two", holdout=0.4, experiment="tone")
+        crm.deliver()
+        found = effect(crm, "two")
+        assert found.is_whole
+        assert {"all": len(got), HELD_OUT: 120 - len(got)} == {
+            each.name: each.size for each in found.arms
+        }
+        start(crm, "alone", holdout=0.4)
+        crm.deliver()
+        alone = effect(crm, "alone")
+        assert not alone.is_whole
+        assert 120 - len(got) // 2 - len(got) % 2 == sum(each.size for each in alone.arms)

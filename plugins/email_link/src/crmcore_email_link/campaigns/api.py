@@ -173,7 +173,9 @@ def effect_of(ctx: Context, state: CampaignState, days: int | None, level: float
     if type(wanted) is not int or not 1 <= wanted <= 3650:
         raise InputError(f"days is {wanted!r}; a whole number from 1 to 3650 is expected")
     since = broadcast.planned_at
-    arms, left_out = outcomes(ctx.execute, campaign.key, campaign.split, since, wanted)
+    split = campaign.split
+    is_whole = split.experiment != campaign.key
+    arms, left_out = outcomes(ctx.execute, campaign.key, split, since, wanted, is_whole=is_whole)
     return Effect(
         key=campaign.key,
         days=wanted,
@@ -181,6 +183,7 @@ def effect_of(ctx: Context, state: CampaignState, days: int | None, level: float
         since=since,
         is_over=not broadcast.pending and ctx.clock.now() >= since + wanted * DAY,
         level=level,
+        is_whole=is_whole,
         arms=tuple(arms.values()),
         comparisons=tuple(compared(arms, level=level)),
         left_out=left_out,

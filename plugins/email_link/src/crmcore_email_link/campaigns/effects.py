@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Float, Select, and_, bindparam, case, cast, func, literal, or_, select
+from sqlalchemy import Float, Select, and_, bindparam, case, cast, func, literal, or_, select, true
 
 from crmcore_email_link.campaigns.arms import HELD_OUT, Split
 from crmcore_email_link.campaigns.holding import REASON
@@ -54,7 +54,7 @@ class ArmOutcome:
 
     Attributes:
         name: A variant's, or `held out`.
-        size: How many there are whom every gate let go.
+        size: How many there are; whom every gate let go, or all it was planned for.
         ordered: How many of them ordered, less those who cancelled all of it.
         revenue_minor: What they brought less refunds, in minor units of the shop's currency.
         squares: The squares of what each brought together, of which the interval follows.
@@ -108,6 +108,7 @@ class Effect:
         since: When it started, in microseconds.
         is_over: Whether these days are over, and nothing is to come of it.
         level: Of confidence.
+        is_whole: Whether arms are all whom it was planned for, and not whom every gate let go.
         arms: Of each variant, and of those held out if there are any.
         comparisons: Each variant beside those held out, and beside the first variant; all
             variants together beside those held out come first.
@@ -120,20 +121,23 @@ class Effect:
     since: int
     is_over: bool
     level: float
+    is_whole: bool
     arms: Sequence[ArmOutcome]
     comparisons: Sequence[Comparison]
     left_out: int
 
 
 def outcomes(
-    execute: Execute, key: str, split: Split, since: int, days: int
+    execute: Execute, key: str, split: Split, since: int, days: int, *, is_whole: bool = False
 ) -> tuple[dict[str, ArmOutcome], int]:
     """
     Return what became of each arm of a campaign, and how many customers are in none.
 
     An arm is all those whom every gate let go, whether or not their mail arrived: those held out
     were asked about by the same gates at the same point, and a mail that bounced tells of nobody
-    who would not have ordered. One statement, whatever the audience.
+    who would not have ordered. Where the arms had campaigns before, gates no longer ask alike, as
+    some left because of these; then an arm is all whom it was planned for. One statement, whatever
+    the audience.
 
     Args:
         execute: Runs it.
@@ -141,10 +145,13 @@ def outcomes(
         split: How its customers are parted.
         since: When it started, in microseconds.
         days: Orders within so many days of that count.
+        is_whole: Whether an arm is all whom it was planned for.
     """
     values = {"key_of": key, "since": since, "until": since + days * DAY}
     found = {}
-    for name, size, ordered, revenue, squares in execute(_outcomes(split), **values):
+    for name, size, ordered, revenue, squares in execute(
+        _outcomes(split, is_whole=is_whole), **values
+    ):
         found[name] = ArmOutcome(
             name=name,
             size=size,
@@ -193,11 +200,11 @@ def _revenue(one: ArmOutcome, other: ArmOutcome, level: float) -> Interval | Non
     return difference_of_means(one.summed, other.summed, level=level)
 
 
-def _outcomes(split: Split) -> Select[Any]:
+def _outcomes(split: Split, *, is_whole: bool) -> Select[Any]:
     bucket = func.coalesce(_c.bucket, 0)
     arm = case(
         (_is_another, literal("", Words)),
-        (_is_held_out, literal(HELD_OUT, Words)),
+        (split.is_held_out(bucket) if is_whole else _is_held_out, literal(HELD_OUT, Words)),
         else_=split.variant(bucket),
     )
     those = (
@@ -206,7 +213,7 @@ def _outcomes(split: Split) -> Select[Any]:
         .where(
             _m.plugin == literal("email_link", Words),
             _m.message_key == _key,
-            or_(_is_held_out, _was_tried),
+            true() if is_whole else or_(_is_held_out, _was_tried),
         )
         .cte("those")
     )

@@ -142,7 +142,8 @@ def effect(shell: Shell, key: str, days: int | None, level: float, as_json: bool
 
     Each variant stands beside those held out of it, and beside the first variant: how many
     ordered, what a customer brought, and between which bounds the difference lies. An arm is all
-    whom every gate let go, whether or not their mail arrived.
+    whom every gate let go, whether or not their mail arrived; in an experiment of several
+    campaigns all whom it was planned for.
     """
     from attrs import asdict
 

@@ -154,6 +154,10 @@ def tell_effect(page: Page, found: Effect, currency: str) -> None:
             for each in found.arms
         ],
     )
+    if found.is_whole:
+        page.say(
+            "An arm is all whom it was planned for, as its experiment has other campaigns.", "dim"
+        )
     if found.left_out:
         page.say(
             f"{counted(found.left_out, 'customer')} are in no arm, as they turned out to be "

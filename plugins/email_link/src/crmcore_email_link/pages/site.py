@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from crmcore import Crm, Transaction
 from crmcore.errors import CustomerNotFoundError, ErasedError, InputError, StorageError
-from crmcore_email_link.campaigns.resolving import variant_content
+from crmcore_email_link.campaigns.resolving import VARIANT, variant_content
 from crmcore_email_link.composing import BULK
 from crmcore_email_link.leaving import purpose_of, withdraw
 from crmcore_email_link.links import PATHS, WHY
@@ -304,9 +304,10 @@ class Pages:
         html, text = content.html, content.text
         name = content.data.get("template")
         if name is not None:
-            # What a broadcast gives its template is the same for all whom it was for.
+            # A campaign's variables are laid down for everybody; of a broadcast's nobody says so.
+            shared = content.data.get("variables", {}) if VARIANT in content.data else {}
             known = {
-                **content.data.get("variables", {}),
+                **shared,
                 "sender_name": composer.sender.name,
                 "postal_address": composer.postal_address,
             }
