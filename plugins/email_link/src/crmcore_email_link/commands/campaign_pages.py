@@ -105,7 +105,7 @@ def tell_state(page: Page, state: CampaignState, line: Line | None) -> None:
     from crmcore_email_link.commands.status import tell_one
 
     campaign = state.campaign
-    page.heading(f"campaign {campaign.key}", state.standing)
+    page.heading("campaign", f"{campaign.key}, {state.standing}")
     page.say(
         said_of(state).partition(" ")[2].partition(" ")[2],
         _GOOD.get(state.standing, ""),  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def tell_state(page: Page, state: CampaignState, line: Line | None) -> None:
 def tell_effect(page: Page, found: Effect, currency: str) -> None:
     """Write what a campaign brought about."""
     aside = "as laid down" if found.days == found.planned_days else "asked afterwards"
-    page.heading(f"effect of {found.key}", f"orders within {found.days} days, {aside}")
+    page.heading("effect", f"of {found.key}: orders within {found.days} days, {aside}")
     if not found.is_over:
         page.say("It is not over: more may be ordered, and more mails may go.", "bad")
         page.gap()
