@@ -23,6 +23,10 @@ class Arm:
     `(factor * bucket + offset) mod PRIME` is the universal family of Carter and Wegman (1979): the
     places under two salts are pairwise independent, and integers of 64 bits can compute it in
     any database.
+
+    Attributes:
+        factor: From 1 up to `PRIME` - 1.
+        offset: From 0 up to `PRIME` - 1.
     """
 
     factor: int
