@@ -361,7 +361,7 @@ def held(crm, customers):
     }
     with crm.begin() as tx:
         gate = crm._parts.gate
-        found = gate.holds(tx._unit, asking.candidates, EMAIL, tx._unit.now, values)
+        found = gate.holds(tx._unit, asking.candidates, EMAIL, tx._unit.now, values, is_claim=True)
     return {(each.customer_id, each.reason, each.may_go_at) for each in found}
 
 
