@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from crmcore_email_link import Campaign
+from crmcore_email_link.outbox import Outbox
 
-from crmcore.errors import InputError
+from crmcore import Failed
+from crmcore.errors import ConfigurationError, InputError
 from plugins.email_link.tests.campaigning import campaigner, decide, start, state, with_members
 from plugins.email_link.tests.shops import mails
 
@@ -77,10 +79,6 @@ def test_e8_resumed_without_being_mended_it_is_locked_again():
 
 
 def test_e8_what_servers_refuse_locks_nothing():
-    from crmcore_email_link.outbox import Outbox
-
-    from crmcore import Failed
-
     class Refusing(Outbox):
         def send(self, envelopes):
             return [Failed("550 5.1.1 no such user") for _ in envelopes]
@@ -92,8 +90,6 @@ def test_e8_what_servers_refuse_locks_nothing():
 
 
 def test_lock_percent_is_checked():
-    from crmcore.errors import ConfigurationError
-
     with pytest.raises(ConfigurationError, match="lock_percent is 101"):
         campaigner(lock_percent=101)
     with with_members(2) as crm:

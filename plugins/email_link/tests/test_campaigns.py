@@ -10,6 +10,7 @@ from attrs import define
 from crmcore_email_link import Campaign, EmailLink, Variant
 from crmcore_email_link.pages import Pages, Request
 
+from crmcore import Content
 from crmcore.errors import ConfigurationError, InputError, NotFoundError, SegmentError
 from plugins.email_link.tests.campaigning import (
     Turning,
@@ -190,8 +191,6 @@ def test_the_same_key_is_the_same_campaign():
 
 
 def _content(text):
-    from crmcore import Content
-
     return Content(text=text, subject=text)
 
 
